@@ -1,6 +1,7 @@
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::absent::null_is_default;
 
@@ -30,9 +31,11 @@ pub struct SetUp {
 #[serde(deny_unknown_fields)]
 pub struct NewAdmin {
     pub email: String,
-    /// Older clients call it `username`.
-    #[serde(default, deserialize_with = "null_is_default", alias = "username")]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub name: String,
+    /// Taken for the name if there is none. Clients of Fleet 3.x send it; users log in with their address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
     pub password: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_confirmation: Option<String>,
@@ -49,6 +52,12 @@ pub struct OrgInfo {
     pub org_name: String,
     #[serde(default, deserialize_with = "null_is_default")]
     pub org_logo_url: String,
+    /// Ignored. Newer clients of Fleet send it.
+    #[serde(default, skip_serializing)]
+    pub org_logo_url_light_background: Option<Value>,
+    /// Ignored. Newer clients of Fleet send it.
+    #[serde(default, skip_serializing)]
+    pub contact_url: Option<Value>,
 }
 
 /// The administrator, logged in.
@@ -57,6 +66,9 @@ pub struct SetUpDone {
     pub admin: User,
     pub org_info: OrgInfo,
     pub server_url: String,
+    /// The same for clients of Fleet 3.x: they read this key.
+    #[serde(default)]
+    pub kolide_server_url: String,
     /// Always null: read it with `GET spec/enroll_secret`.
     pub osquery_enroll_secret: Option<String>,
     pub token: String,
@@ -92,13 +104,22 @@ pub struct User {
     pub id: i64,
     pub name: String,
     pub email: String,
+    /// The address, with which users log in. Clients of Fleet 3.x read this key and the next two.
+    #[serde(default)]
+    pub username: String,
+    /// Whether the role is admin.
+    #[serde(default)]
+    pub admin: bool,
+    /// Always true: a user who may not log in any more is deleted.
+    #[serde(default)]
+    pub enabled: bool,
     pub force_password_reset: bool,
     pub gravatar_url: String,
     pub sso_enabled: bool,
     pub global_role: Option<Role>,
     pub api_only: bool,
     /// Always empty: there are no teams.
-    pub teams: Vec<serde_json::Value>,
+    pub teams: Vec<Value>,
 }
 
 /// `GET version`. All fields but `version` are empty; Fleet's clients expect them.

@@ -19,6 +19,7 @@ mod schema;
 mod sent;
 mod spec;
 mod statistics;
+mod translation;
 mod user;
 
 pub use account::{LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version};
@@ -53,6 +54,7 @@ pub use statistics::{
     HostQueryCost, HostStatistics, Impact, LabelCost, PackStats, QueryCostReport, QueryStats, RunCost,
     ScheduledQueryStats, StalledHost, StalledHosts, Suspect, WorkerRestart, WorkerRestarts, WorstHost,
 };
+pub use translation::{Translated, TranslatedName, Translation};
 pub use user::{ChangePassword, NewUser, UserEdit, UserEnvelope, UserList};
 
 /// Every REST path is served under each of these. The last is that of Fleet's predecessor, whose clients know no other.

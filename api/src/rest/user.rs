@@ -13,12 +13,18 @@ pub struct NewUser {
     pub email: String,
     #[serde(default, deserialize_with = "null_is_default")]
     pub name: String,
+    /// Taken for the name if there is none. Clients of Fleet 3.x send it; users log in with their address.
+    #[serde(default)]
+    pub username: Option<String>,
     /// Required: there is no single sign-on.
     #[serde(default)]
     pub password: Option<String>,
     /// Required: there are no teams that could give the user a role.
     #[serde(default)]
     pub global_role: Option<Role>,
+    /// The role, if `global_role` is absent: true is admin, false is maintainer. Clients of Fleet 3.x send it.
+    #[serde(default)]
+    pub admin: Option<bool>,
     #[serde(default, deserialize_with = "null_is_default")]
     pub api_only: bool,
     /// Accepted when false.

@@ -45,11 +45,12 @@ pub async fn run(session: &mut ClientSession, args: Args) -> anyhow::Result<()> 
     let admin = NewAdmin {
         email: email.clone(),
         name,
+        username: None,
         password: password.clone(),
         password_confirmation: Some(password),
         admin: Some(true),
     };
-    let org_info = OrgInfo { org_name: args.org_name, org_logo_url: String::new() };
+    let org_info = OrgInfo { org_name: args.org_name, ..OrgInfo::default() };
     let done = set_up(&server, &SetUp { admin, org_info, server_url }).await?;
     let context = session.contexts.edit();
     context.email = email;

@@ -1,14 +1,16 @@
-//! Set-up, login, logout, and the caller's own account.
+//! Set-up, login, logout, the caller's own account, and what clients ask before they begin.
 
 use actix_web::HttpRequest;
 use actix_web::web::Data;
-use muster_api::rest::{Login, Me, SetUp, Version};
+use muster_api::rest::{Login, Me, SetUp, Translation, Version};
 
 use super::AdminApi;
 use super::answer::{done, ok};
 use super::auth::Caller;
-use super::body::OpenBody;
+use super::body::{JsonBody, OpenBody};
 use super::error::AdminAnswer;
+use crate::fleet::Fleet;
+use crate::fleet::access::Principal;
 
 pub(super) async fn set_up(api: Data<AdminApi>, http: HttpRequest, OpenBody(request): OpenBody<SetUp>) -> AdminAnswer {
     Ok(ok(&api.fleet.access.set_up(&request, api.peer(&http)).await?))
@@ -27,7 +29,19 @@ pub(super) async fn me(caller: Caller) -> AdminAnswer {
     Ok(ok(&Me { user: caller.0.user }))
 }
 
+pub(super) async fn translate(api: Data<AdminApi>, caller: Caller, request: JsonBody<Translation>) -> AdminAnswer {
+    let list = request.into_inner().list;
+    let translate =
+        move |fleet: Fleet, by: Principal| async move { Ok(Translation { list: fleet.translate(&by, list).await? }) };
+    api.read(&caller, translate).await
+}
+
 pub(super) async fn version(_caller: Caller) -> AdminAnswer {
+    Ok(ok(&this_version()))
+}
+
+/// The same for everybody: `/metrics`, which is open unless a password is set, names the version, too.
+pub(super) async fn open_version() -> AdminAnswer {
     Ok(ok(&this_version()))
 }
 

@@ -1,6 +1,7 @@
 //! Changing what hosts run: all documents in one request, or one kind at a time for older clients.
 
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use muster_api::rest::{AppliedSpecs, Apply, FieldError, SpecList, UncheckedSecrets, UncheckedSpec};
 use muster_api::spec::DocumentKind;
 use serde_json::{Value, json};
@@ -8,82 +9,142 @@ use serde_json::{Value, json};
 use super::AdminApi;
 use super::auth::Caller;
 use super::body::JsonBody;
-use super::error::AdminAnswer;
+use super::params::Params;
 use crate::fleet::access::Principal;
 use crate::fleet::apply::ApplyWish;
 use crate::fleet::{Error, Fleet, Problem, Result};
 
-pub(super) async fn apply(api: Data<AdminApi>, caller: Caller, request: JsonBody<Apply>) -> AdminAnswer {
+type ApplyAnswer = std::result::Result<HttpResponse, actix_web::Error>;
+
+pub(super) async fn apply(
+    api: Data<AdminApi>,
+    caller: Caller,
+    http: HttpRequest,
+    request: JsonBody<Apply>,
+) -> ApplyAnswer {
     let Apply { documents, dry_run, force } = request.into_inner();
-    let wish = ApplyWish { dry_run, force };
-    api.change(&caller, move |fleet, by| async move { fleet.applier.apply(&by, documents, wish).await }).await
+    let wish = ApplyWish { dry_run: Params::dry_run(&http)? || dry_run, force };
+    let apply = move |fleet: Fleet, by: Principal| async move { fleet.applier.apply(&by, documents, wish).await };
+    Ok(api.change(&caller, apply).await?)
 }
 
-pub(super) async fn delete(api: Data<AdminApi>, caller: Caller, request: JsonBody<Apply>) -> AdminAnswer {
+pub(super) async fn delete(
+    api: Data<AdminApi>,
+    caller: Caller,
+    http: HttpRequest,
+    request: JsonBody<Apply>,
+) -> ApplyAnswer {
     let Apply { documents, dry_run, .. } = request.into_inner();
-    api.change(&caller, move |fleet, by| async move { fleet.applier.delete(&by, documents, dry_run).await }).await
+    let dry_run = Params::dry_run(&http)? || dry_run;
+    let delete = move |fleet: Fleet, by: Principal| async move { fleet.applier.delete(&by, documents, dry_run).await };
+    Ok(api.change(&caller, delete).await?)
 }
 
-pub(super) async fn queries(api: Data<AdminApi>, caller: Caller, request: JsonBody<SpecList<Value>>) -> AdminAnswer {
-    specs(&api, &caller, DocumentKind::Query, request.into_inner().specs).await
+pub(super) async fn queries(
+    api: Data<AdminApi>,
+    caller: Caller,
+    http: HttpRequest,
+    request: JsonBody<SpecList<Value>>,
+) -> ApplyAnswer {
+    specs(&api, &caller, &http, DocumentKind::Query, request.into_inner().specs).await
 }
 
-pub(super) async fn packs(api: Data<AdminApi>, caller: Caller, request: JsonBody<SpecList<Value>>) -> AdminAnswer {
-    specs(&api, &caller, DocumentKind::Pack, request.into_inner().specs).await
+pub(super) async fn packs(
+    api: Data<AdminApi>,
+    caller: Caller,
+    http: HttpRequest,
+    request: JsonBody<SpecList<Value>>,
+) -> ApplyAnswer {
+    specs(&api, &caller, &http, DocumentKind::Pack, request.into_inner().specs).await
 }
 
-pub(super) async fn labels(api: Data<AdminApi>, caller: Caller, request: JsonBody<SpecList<Value>>) -> AdminAnswer {
-    specs(&api, &caller, DocumentKind::Label, request.into_inner().specs).await
+pub(super) async fn labels(
+    api: Data<AdminApi>,
+    caller: Caller,
+    http: HttpRequest,
+    request: JsonBody<SpecList<Value>>,
+) -> ApplyAnswer {
+    specs(&api, &caller, &http, DocumentKind::Label, request.into_inner().specs).await
 }
 
 pub(super) async fn enroll_secret(
     api: Data<AdminApi>,
     caller: Caller,
+    http: HttpRequest,
     request: JsonBody<UncheckedSecrets>,
-) -> AdminAnswer {
-    specs(&api, &caller, DocumentKind::EnrollSecret, vec![request.into_inner().spec]).await
+) -> ApplyAnswer {
+    specs(&api, &caller, &http, DocumentKind::EnrollSecret, vec![request.into_inner().spec]).await
 }
 
-pub(super) async fn options(api: Data<AdminApi>, caller: Caller, request: JsonBody<UncheckedSpec>) -> AdminAnswer {
-    specs(&api, &caller, DocumentKind::Options, vec![request.into_inner().spec]).await
+pub(super) async fn options(
+    api: Data<AdminApi>,
+    caller: Caller,
+    http: HttpRequest,
+    request: JsonBody<UncheckedSpec>,
+) -> ApplyAnswer {
+    specs(&api, &caller, &http, DocumentKind::Options, vec![request.into_inner().spec]).await
 }
 
 pub(super) async fn global_schedule(
     api: Data<AdminApi>,
     caller: Caller,
+    http: HttpRequest,
     request: JsonBody<UncheckedSpec>,
-) -> AdminAnswer {
-    specs(&api, &caller, DocumentKind::GlobalSchedule, vec![request.into_inner().spec]).await
+) -> ApplyAnswer {
+    specs(&api, &caller, &http, DocumentKind::GlobalSchedule, vec![request.into_inner().spec]).await
 }
 
-pub(super) async fn user_roles(api: Data<AdminApi>, caller: Caller, request: JsonBody<UncheckedSpec>) -> AdminAnswer {
-    specs(&api, &caller, DocumentKind::UserRoles, vec![request.into_inner().spec]).await
+pub(super) async fn user_roles(
+    api: Data<AdminApi>,
+    caller: Caller,
+    http: HttpRequest,
+    request: JsonBody<UncheckedSpec>,
+) -> ApplyAnswer {
+    specs(&api, &caller, &http, DocumentKind::UserRoles, vec![request.into_inner().spec]).await
 }
 
 /// Merges a part of the configuration and answers with the whole, and with warnings if there are any.
-pub(super) async fn patch_config(api: Data<AdminApi>, caller: Caller, request: JsonBody<Value>) -> AdminAnswer {
-    let part = request.into_inner();
+pub(super) async fn patch_config(
+    api: Data<AdminApi>,
+    caller: Caller,
+    http: HttpRequest,
+    request: JsonBody<Value>,
+) -> ApplyAnswer {
+    let (part, dry_run) = (request.into_inner(), Params::dry_run(&http)?);
     let patch = move |fleet: Fleet, by: Principal| async move {
-        let warnings = warnings_of(&fleet, &by, DocumentKind::Config, vec![part]).await?;
+        let warnings = warnings_of(&fleet, &by, DocumentKind::Config, vec![part], dry_run).await?;
         let mut config = fleet.specs.config(&by).await?;
         if !warnings.is_empty() {
             config["warnings"] = json!(warnings);
         }
         Ok(config)
     };
-    api.change(&caller, patch).await
+    Ok(api.change(&caller, patch).await?)
 }
 
-async fn specs(api: &AdminApi, caller: &Caller, kind: DocumentKind, specs: Vec<Value>) -> AdminAnswer {
+async fn specs(
+    api: &AdminApi,
+    caller: &Caller,
+    http: &HttpRequest,
+    kind: DocumentKind,
+    specs: Vec<Value>,
+) -> ApplyAnswer {
+    let dry_run = Params::dry_run(http)?;
     let apply = move |fleet: Fleet, by: Principal| async move {
-        Ok(AppliedSpecs { warnings: warnings_of(&fleet, &by, kind, specs).await? })
+        Ok(AppliedSpecs { warnings: warnings_of(&fleet, &by, kind, specs, dry_run).await? })
     };
-    api.change(caller, apply).await
+    Ok(api.change(caller, apply).await?)
 }
 
 /// Applies specs of one kind and gives the warnings.
-async fn warnings_of(fleet: &Fleet, by: &Principal, kind: DocumentKind, specs: Vec<Value>) -> Result<Vec<FieldError>> {
-    let applied = fleet.applier.apply_specs(by, kind, specs).await;
+async fn warnings_of(
+    fleet: &Fleet,
+    by: &Principal,
+    kind: DocumentKind,
+    specs: Vec<Value>,
+    dry_run: bool,
+) -> Result<Vec<FieldError>> {
+    let applied = fleet.applier.apply_specs(by, kind, specs, dry_run).await;
     let mut warnings = applied.map_err(|error| with_short_paths(error, kind))?.warnings;
     for warning in &mut warnings {
         warning.name = short_path(&warning.name, kind);

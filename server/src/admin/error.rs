@@ -6,11 +6,12 @@ use actix_web::body::BoxBody;
 use actix_web::error::JsonPayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::RETRY_AFTER;
-use actix_web::{HttpResponse, ResponseError};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use muster_api::rest::{ErrorBody, FieldError};
 use uuid::Uuid;
 
 use super::answer::json;
+use super::foreign;
 use crate::fleet::Error;
 
 /// A failed operation.
@@ -117,8 +118,9 @@ pub(super) fn bad_parameter(reason: impl Into<String>) -> actix_web::Error {
 }
 
 /// Answers requests with a path or method that is not part of the API.
-pub(super) async fn no_such_operation() -> HttpResponse {
-    let errors = vec![FieldError { name: "base".to_owned(), reason: "no such operation".to_owned() }];
+pub(super) async fn no_such_operation(request: HttpRequest) -> HttpResponse {
+    let why = foreign::why(request.path()).map(|why| format!(": {why}")).unwrap_or_default();
+    let errors = vec![FieldError { name: "base".to_owned(), reason: format!("no such operation{why}") }];
     json(StatusCode::NOT_FOUND, &ErrorBody::new("Resource Not Found", errors))
 }
 

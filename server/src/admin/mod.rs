@@ -9,6 +9,7 @@ mod carves;
 mod delete_hosts;
 mod error;
 mod explain;
+mod foreign;
 mod hosts;
 mod labels;
 mod lists;
@@ -135,6 +136,8 @@ pub fn routes(services: &mut ServiceConfig) {
     for base in operations::SET_UP_BASES {
         services.route(&format!("{base}{}", set_up.path), set_up.route());
     }
+    // As Fleet has it, beside the operation for users.
+    services.route("/version", web::get().to(account::open_version));
     let operations = all_operations();
     for base in BASES {
         let scope = operations.iter().fold(web::scope(base), |scope, one| scope.route(&one.pattern(), one.route()));

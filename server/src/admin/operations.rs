@@ -8,13 +8,13 @@ use muster_api::rest::{
     HostsToDelete, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser, OptionsSpec,
     PackEnvelope, PackInput, PackList, QueryCostReport, QueryEnvelope, QueryIds, QueryInput, QueryList,
     ScheduledEnvelope, ScheduledInput, ScheduledQueries, SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList,
-    StalledHosts, UserEdit, UserEnvelope, UserList, UserRoles, Version, WorkerRestarts,
+    StalledHosts, Translation, UserEdit, UserEnvelope, UserList, UserRoles, Version, WorkerRestarts,
 };
 use muster_api::spec::{LabelSpec, PackSpec, QueryDocument, QuerySpec};
 use serde_json::{Map, Value};
 
 use super::operation::{Needs, Operation, delete, get, patch, post};
-use super::params::list_parameters;
+use super::params::{apply_parameters, list_parameters};
 use super::resource::{self, by_id, create, delete_named, edit, list};
 use super::{
     account, apply, carves, delete_hosts, explain, hosts, labels, openapi, queries, report, scheduled, schema, specs,
@@ -72,6 +72,15 @@ fn account() -> Vec<Operation> {
         post("/change_password", Needs::Session, "Change the caller's own password", users::change_password)
             .note("Ends the caller's other sessions. Passwords have 12 to 128 characters, a digit and a symbol.")
             .takes::<ChangePassword>(),
+        post(
+            "/translate",
+            Needs::Session,
+            "Find the ids of users, labels and hosts by their names",
+            account::translate,
+        )
+        .note("Only administrators find users.")
+        .takes::<Translation>()
+        .gives::<Translation>(),
         get("/version", Needs::Session, "Get the version of the server", account::version).gives::<Version>(),
     ]
 }
@@ -83,30 +92,36 @@ fn documents() -> Vec<Operation> {
             .gives::<Map<String, Value>>(),
         patch("/config", WriteConfig, "Change parts of the configuration", apply::patch_config)
             .note("`agent_options` are replaced as a whole.")
+            .parameters(apply_parameters())
             .takes::<Map<String, Value>>()
             .gives::<Map<String, Value>>(),
         post("/spec/apply", WriteSchedule, "Apply documents, all or none", apply::apply)
             .note("Documents of the kinds `config`, `options`, `enroll_secret` and `user_roles` need the role admin.")
+            .parameters(apply_parameters())
             .takes::<Apply>()
             .gives::<Applied>(),
         post("/spec/delete", WriteSchedule, "Delete the objects that documents name, all or none", apply::delete)
             .note("Only the kinds `query`, `pack` and `label` are deleted. Of a spec only the name is read.")
+            .parameters(apply_parameters())
             .takes::<Apply>()
             .gives::<Applied>(),
         get("/spec/queries", ReadQueries, "Get the specs of all queries", specs::queries)
             .gives::<SpecList<QuerySpec>>(),
         post("/spec/queries", WriteSchedule, "Apply specs of queries", apply::queries)
+            .parameters(apply_parameters())
             .takes::<SpecList<QueryDocument>>()
             .gives::<AppliedSpecs>(),
         get("/spec/queries/{name}", ReadQueries, "Get the spec of a query", specs::query)
             .gives::<SpecByName<QuerySpec>>(),
         get("/spec/packs", ReadPacks, "Get the specs of all packs", specs::packs).gives::<SpecList<PackSpec>>(),
         post("/spec/packs", WriteSchedule, "Apply specs of packs", apply::packs)
+            .parameters(apply_parameters())
             .takes::<SpecList<PackSpec>>()
             .gives::<AppliedSpecs>(),
         get("/spec/packs/{name}", ReadPacks, "Get the spec of a pack", specs::pack).gives::<SpecByName<PackSpec>>(),
         get("/spec/labels", ReadLabels, "Get the specs of all labels", specs::labels).gives::<SpecList<LabelSpec>>(),
         post("/spec/labels", WriteSchedule, "Apply specs of labels", apply::labels)
+            .parameters(apply_parameters())
             .takes::<SpecList<LabelSpec>>()
             .gives::<AppliedSpecs>(),
         get("/spec/labels/{name}", ReadLabels, "Get the spec of a label", specs::label)
@@ -121,8 +136,10 @@ fn documents() -> Vec<Operation> {
         get("/spec/osquery_options", ReadConfig, "Get the agent options", specs::options).gives::<OptionsSpec>(),
         post("/spec/osquery_options", WriteConfig, "Replace the agent options", apply::options)
             .note("The same as applying a document of the kind `options`.")
+            .parameters(apply_parameters())
             .takes::<OptionsSpec>(),
         post("/spec/enroll_secret", WriteSecrets, "Replace the enroll secrets", apply::enroll_secret)
+            .parameters(apply_parameters())
             .takes::<SecretsSpec>()
             .gives::<AppliedSpecs>(),
     ]
@@ -134,6 +151,7 @@ fn user_operations() -> Vec<Operation> {
         post("/users/admin", ManageUsers, "Create a user", create::<Users>).takes::<NewUser>().gives::<UserEnvelope>(),
         get("/users/roles/spec", ManageUsers, "Get the roles of all users", users::roles).gives::<UserRoles>(),
         post("/users/roles/spec", ManageUsers, "Change the roles of users", apply::user_roles)
+            .parameters(apply_parameters())
             .takes::<UserRoles>()
             .gives::<AppliedSpecs>(),
         get("/users/{id}", ManageUsers, "Get a user", by_id::<Users>).gives::<UserEnvelope>(),
@@ -262,7 +280,6 @@ fn packs_and_schedules() -> Vec<Operation> {
             .takes::<PackInput>()
             .gives::<PackEnvelope>(),
         post("/packs/schedule", WriteSchedule, "Schedule a query in a pack", scheduled::add)
-            .note("The same as `POST schedule`.")
             .takes::<ScheduledInput>()
             .gives::<ScheduledEnvelope>(),
         delete("/packs/id/{id}", WriteSchedule, "Delete a pack and its schedule by id", resource::delete::<Packs>)
@@ -275,7 +292,12 @@ fn packs_and_schedules() -> Vec<Operation> {
             .takes::<PackInput>()
             .gives::<PackEnvelope>(),
         delete("/packs/{name}", WriteSchedule, "Delete a pack and its schedule by name", delete_named::<Packs>),
-        post("/schedule", WriteSchedule, "Schedule a query in a pack", scheduled::add)
+        get("/schedule", ReadPacks, "List the global schedule", scheduled::global)
+            .note("The same as `GET global/schedule`.")
+            .parameters(list_parameters())
+            .gives::<GlobalSchedule>(),
+        post("/schedule", WriteSchedule, "Schedule a query in a pack, or on all hosts", scheduled::add_anywhere)
+            .note("With `pack_id` the same as `POST packs/schedule`, without it as `POST global/schedule`.")
             .takes::<ScheduledInput>()
             .gives::<ScheduledEnvelope>(),
         get("/schedule/{id}", ReadPacks, "Get a scheduled query", scheduled::by_id).gives::<ScheduledEnvelope>(),

@@ -16,6 +16,16 @@ const MAX_PER_PAGE: u64 = 10_000;
 /// The highest row number of the databases.
 const MAX_ROW: u64 = i64::MAX.unsigned_abs();
 
+/// Parameters with which Fleet's clients ask lists for more or less of each row. They narrow nothing.
+const LIST_WITHOUT_EFFECT: [&str; 2] = ["include_host_counts", "merge_inherited"];
+
+/// Parameters with which Fleet's clients make changes that are wrong or that others have made meanwhile. Wrong ones are
+/// refused here in any case.
+const APPLY_WITHOUT_EFFECT: [&str; 3] = ["force", "no_cache", "overwrite"];
+
+/// Parameters of Fleet that narrow to a team.
+const OF_TEAMS: [&str; 3] = ["fleet_id", "team_id", "team_name"];
+
 /// The keys that all lists but that of hosts can be ordered by.
 const ORDER_KEYS: [(&str, ListOrder); 4] = [
     ("id", ListOrder::Id),
@@ -122,20 +132,37 @@ impl Params {
         self.0.retain(|name, _| !names.contains(&name.as_str()));
     }
 
+    /// Whether a change is only to be tried, as Fleet's clients ask for it; other parameters are refused, or ignored if they
+    /// are without a meaning here.
+    pub(super) fn dry_run(request: &actix_web::HttpRequest) -> Result<bool, actix_web::Error> {
+        let mut params = Self::of(request)?;
+        params.ignore(&APPLY_WITHOUT_EFFECT);
+        let is_dry_run = params.switch("dry_run")?;
+        params.finish()?;
+        Ok(is_dry_run)
+    }
+
     /// The parameters of [`list_parameters`], and no others.
     pub(super) fn listing(request: &actix_web::HttpRequest) -> Result<Listing, actix_web::Error> {
         let mut params = Self::of(request)?;
+        params.ignore(&LIST_WITHOUT_EFFECT);
         let (offset, limit) = params.page()?;
         let (order, is_descending) = params.order(&ORDER_KEYS)?;
+        let order = order.unwrap_or_default();
+        let no_value = || bad_parameter("after expects a value of the order_key, as answers show it");
+        let after = params.text("after").map(|text| order.value(&text).ok_or_else(no_value)).transpose()?;
         let text = params.text("query").unwrap_or_default();
         params.finish()?;
-        Ok(Listing { text, order: order.unwrap_or_default(), is_descending, offset, limit })
+        Ok(Listing { text, after, order, is_descending, offset, limit })
     }
 
     /// Refuses parameters that were not read, so that a misspelt filter never lists everything.
     pub(super) fn finish(self) -> Result<(), actix_web::Error> {
         match self.0.keys().next() {
             None => Ok(()),
+            Some(name) if OF_TEAMS.contains(&name.as_str()) => {
+                Err(bad_parameter(format!("there are no teams here, so leave out {name}; labels take their place")))
+            }
             Some(name) => Err(bad_parameter(format!("unknown parameter {name}"))),
         }
     }
@@ -214,5 +241,18 @@ pub(super) fn page_parameters<T>(order_keys: &[(&'static str, T)]) -> Vec<Parame
 pub(super) fn list_parameters() -> Vec<Parameter> {
     let mut parameters = page_parameters(&ORDER_KEYS);
     parameters.push(Parameter::new("query", ParameterKind::Text, "A part of the name, in any case."));
+    let about = "Only rows behind this value of the order_key.";
+    parameters.push(Parameter::new("after", ParameterKind::Text, about));
+    let about = "Ignored: Fleet's clients send it for more or less of each row.";
+    parameters.extend(LIST_WITHOUT_EFFECT.map(|name| Parameter::new(name, ParameterKind::Text, about)));
+    parameters
+}
+
+/// The parameters that [`Params::dry_run`] reads.
+pub(super) fn apply_parameters() -> Vec<Parameter> {
+    let about = "Changes nothing: the answer says what is wrong, or what would be warned of.";
+    let mut parameters = vec![Parameter::new("dry_run", ParameterKind::Switch, about)];
+    let about = "Ignored: Fleet's clients send it; what is wrong is refused in any case.";
+    parameters.extend(APPLY_WITHOUT_EFFECT.map(|name| Parameter::new(name, ParameterKind::Text, about)));
     parameters
 }

@@ -36,6 +36,13 @@ pub(super) async fn add(api: Data<AdminApi>, caller: Caller, input: JsonBody<Sch
     add_within(&api, &caller, ScheduleScope::AnyPack, input).await
 }
 
+/// Schedules in a pack, or on all hosts if the request names no pack: newer clients of Fleet mean the global schedule by this
+/// path, older ones packs.
+pub(super) async fn add_anywhere(api: Data<AdminApi>, caller: Caller, input: JsonBody<ScheduledInput>) -> AdminAnswer {
+    let within = if input.pack_id.is_some() { ScheduleScope::AnyPack } else { ScheduleScope::Global };
+    add_within(&api, &caller, within, input).await
+}
+
 pub(super) async fn edit(
     api: Data<AdminApi>,
     caller: Caller,

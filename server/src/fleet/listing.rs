@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use chrono::DateTime;
+
 use super::names::has_part;
 use crate::clock::Moment;
 
@@ -10,6 +12,8 @@ use crate::clock::Moment;
 pub struct Listing {
     /// A part of the name, in any case.
     pub text: String,
+    /// Only rows behind this value of the order.
+    pub after: Option<ListValue>,
     pub order: ListOrder,
     pub is_descending: bool,
     /// The number of rows to skip.
@@ -25,6 +29,39 @@ pub enum ListOrder {
     Name,
     CreatedAt,
     UpdatedAt,
+}
+
+/// A value that lists are ordered by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ListValue {
+    Id(i64),
+    Name(String),
+    Time(Moment),
+}
+
+impl ListOrder {
+    /// The value that a text stands for, as lists show it. Names are what they are.
+    pub fn value(self, text: &str) -> Option<ListValue> {
+        match self {
+            Self::Id => text.parse().ok().map(ListValue::Id),
+            Self::Name => Some(ListValue::Name(text.to_owned())),
+            Self::CreatedAt | Self::UpdatedAt => {
+                let time = DateTime::parse_from_rfc3339(text).ok()?;
+                Some(ListValue::Time(Moment(time.timestamp_micros())))
+            }
+        }
+    }
+
+    fn is_behind(self, row: &impl Listed, value: &ListValue, is_descending: bool) -> bool {
+        let order = match (self, value) {
+            (Self::Name, ListValue::Name(name)) => row.name().cmp(name),
+            (Self::CreatedAt, ListValue::Time(time)) => row.created_at().cmp(time),
+            (Self::UpdatedAt, ListValue::Time(time)) => row.updated_at().cmp(time),
+            (_, ListValue::Id(id)) => row.id().cmp(id),
+            _ => Ordering::Equal,
+        };
+        order == if is_descending { Ordering::Less } else { Ordering::Greater }
+    }
 }
 
 /// A row of a list.
@@ -68,7 +105,9 @@ pub(super) use listed;
 impl Listing {
     /// The page of `rows` that was asked for.
     pub(super) fn page<T: Listed>(&self, mut rows: Vec<T>) -> Vec<T> {
-        rows.retain(|row| row.has(&self.text));
+        let is_behind =
+            |row: &T| self.after.as_ref().is_none_or(|value| self.order.is_behind(row, value, self.is_descending));
+        rows.retain(|row| row.has(&self.text) && is_behind(row));
         rows.sort_by(|a, b| {
             let order = match self.order {
                 ListOrder::Id => Ordering::Equal,
@@ -114,6 +153,19 @@ mod tests {
         assert_eq!(ids(&Listing { is_descending: true, ..by_name.clone() }), [1, 3, 2]);
         assert_eq!(ids(&Listing { offset: 1, limit: Some(1), ..by_name }), [3]);
         assert_eq!(ids(&Listing { order: ListOrder::CreatedAt, ..Listing::default() }), [3, 2, 1]);
+    }
+
+    #[test]
+    fn a_list_goes_on_behind_a_value() {
+        let after = |order: ListOrder, is_descending: bool, text: &str| {
+            let after = Some(order.value(text).unwrap());
+            ids(&Listing { order, is_descending, after, ..Listing::default() })
+        };
+        assert_eq!(after(ListOrder::Id, false, "1"), [2, 3]);
+        assert_eq!(after(ListOrder::Id, true, "3"), [2, 1]);
+        assert_eq!(after(ListOrder::Name, false, "Ann"), [1]);
+        assert_eq!(after(ListOrder::CreatedAt, false, "1970-01-01T00:00:00.000007Z"), [2, 1]);
+        assert_eq!((ListOrder::Id.value("x"), ListOrder::UpdatedAt.value("7")), (None, None));
     }
 
     #[test]

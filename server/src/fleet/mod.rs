@@ -41,6 +41,7 @@ pub mod schema;
 pub mod specs;
 pub mod statistics;
 mod task_runs;
+mod translate;
 
 use std::sync::Arc;
 

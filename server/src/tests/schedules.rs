@@ -68,13 +68,28 @@ async fn what_agents_would_skip_is_refused() {
         (json!({ "name": "epoch" }), "name"),
         (json!({ "query_id": 99 }), "query_id"),
         (json!({ "pack_id": 99 }), "pack_id"),
-        (json!({ "pack_id": null }), "pack_id"),
     ] {
         let mut body = json!({ "pack_id": 1, "query_id": 1, "interval": 60 });
         body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
         let (found, _) = world.post("schedule", body.clone()).await.problem(422);
         assert_eq!(found, path, "{body}");
     }
+    let of_no_pack = json!({ "query_id": 1, "interval": 60 });
+    assert_eq!(world.post("packs/schedule", of_no_pack).await.problem(422).0, "pack_id");
+}
+
+/// Newer clients of Fleet mean the global schedule by the path that older ones use for packs.
+#[actix_web::test]
+async fn a_schedule_of_no_pack_is_the_global_one() {
+    let world = with_a_pack().await;
+    let of_pack = json!({ "pack_id": 1, "query_id": 1, "interval": 60 });
+    world.post("schedule", of_pack).await.expect(200);
+    assert_eq!(world.get("schedule").await.expect(200), json!({ "global_schedule": [] }));
+    let of_all = json!({ "query_id": 1, "interval": 90 });
+    let id = world.post("schedule", of_all).await.expect(200)["scheduled"]["id"].clone();
+    let listed = world.get("schedule").await.expect(200);
+    assert_eq!((&listed["global_schedule"][0]["id"], &listed["global_schedule"][1]), (&id, &Value::Null));
+    assert_eq!(world.get("global/schedule").await.expect(200), listed);
 }
 
 #[actix_web::test]

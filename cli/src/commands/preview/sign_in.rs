@@ -47,11 +47,12 @@ async fn set_up_or_log_in(server: &RestClient, address: &str) -> anyhow::Result<
         admin: NewAdmin {
             email: EMAIL.to_owned(),
             name: "Preview administrator".to_owned(),
+            username: None,
             password: PASSWORD.to_owned(),
             password_confirmation: Some(PASSWORD.to_owned()),
             admin: Some(true),
         },
-        org_info: OrgInfo { org_name: "Muster preview".to_owned(), org_logo_url: String::new() },
+        org_info: OrgInfo { org_name: "Muster preview".to_owned(), ..OrgInfo::default() },
         server_url: address.to_owned(),
     };
     match server.post_root::<_, SetUpDone>("/api/v1/setup", &body).await {

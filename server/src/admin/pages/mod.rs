@@ -92,7 +92,7 @@ impl AdminApi {
 /// see after their login, and programs with JSON.
 pub async fn nothing_here(request: HttpRequest) -> HttpResponse {
     if !asks_for_page(&request) {
-        return no_such_operation().await;
+        return no_such_operation(request).await;
     }
     let failed = match Visit::extract(&request).await {
         Ok(visit) => PageFailed::no_such_page(visit),

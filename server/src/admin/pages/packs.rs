@@ -25,9 +25,9 @@ pub(super) fn listing(visit: &Visit) -> Listing {
     Listing {
         text: visit.look.parameter("query").unwrap_or_default(),
         order: ListOrder::Name,
-        is_descending: false,
         offset: visit.look.offset(),
         limit: Some(ROWS + 1),
+        ..Listing::default()
     }
 }
 

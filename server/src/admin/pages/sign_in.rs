@@ -73,6 +73,7 @@ pub(super) async fn log_in(api: Data<AdminApi>, request: HttpRequest, posted: St
             let page = page(&look, "Log in", &form.show(posted.form_key));
             Ok(answer::html(answer::head(StatusCode::FORBIDDEN), page))
         }
+        Err(Error::NotFound { .. }) => Ok(go_to(&look.prefix, "/setup").finish()),
         Err(error) => {
             let (status, problem, wait) = match &error {
                 Error::Unauthenticated => {
@@ -130,11 +131,12 @@ pub(super) async fn set_up(api: Data<AdminApi>, request: HttpRequest, posted: St
         admin: NewAdmin {
             email: form.email.clone(),
             name: form.name.clone(),
+            username: None,
             password: fields.raw("password").to_owned(),
             password_confirmation: Some(fields.raw("password_confirmation").to_owned()),
             admin: None,
         },
-        org_info: OrgInfo { org_name: form.org_name.clone(), org_logo_url: String::new() },
+        org_info: OrgInfo { org_name: form.org_name.clone(), ..OrgInfo::default() },
         server_url: form.server_url.clone(),
     };
     match api.fleet.access.set_up(&set_up, api.peer(&request)).await {

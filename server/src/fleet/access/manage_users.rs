@@ -7,7 +7,7 @@ use muster_api::spec::{UserRoleSpec, UserRolesSpec};
 use sea_orm::{ActiveModelTrait as _, ConnectionTrait, IntoActiveModel as _, Set, TryIntoModel as _};
 use serde_json::{Value, json};
 
-use super::user_rules::{check_absent, check_email, check_name, check_role};
+use super::user_rules::{check_absent, check_email, check_name, check_role, name_of};
 use super::{Access, Permission, Principal, new_user, normal_email, password, role_of, role_word, show};
 use crate::fleet::error::none_of;
 use crate::fleet::listing::{Listing, listed};
@@ -58,12 +58,13 @@ impl Resource for Users {
         let password = request.password.clone().unwrap_or_default();
         check_email("email", &request.email, &mut problems);
         check_name("name", &request.name, &mut problems);
+        check_name("username", request.username.as_deref().unwrap_or_default(), &mut problems);
         password::check("password", &password, &mut problems);
-        let role = check_role(request.global_role, &mut problems);
+        let role = check_role(request.global_role, request.admin, &mut problems);
         let teams = request.teams.as_deref();
         check_absent(request.sso_enabled, teams, &mut problems);
         none_of(problems)?;
-        let name = if request.name.is_empty() { request.email.trim() } else { &request.name };
+        let name = name_of(&request.name, request.username.as_deref(), &request.email);
         let hash = self.access.passwords.hash(password).await?;
         let now = self.access.clock.now();
         let row = users::ActiveModel { api_only: Set(request.api_only), ..new_user(&request.email, name, role, now) };

@@ -95,7 +95,8 @@ impl Access {
     /// Checks a password that `peer` sent and starts a session.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`], the same for an unknown user and a wrong password; [`Error::TooMany`] beyond the limit.
+    /// [`Error::Unauthenticated`], the same for an unknown user and a wrong password; [`Error::TooMany`] beyond the limit;
+    /// [`Error::NotFound`] while there is no user at all, from which Fleet's clients know that the server is not set up.
     pub async fn log_in(&self, login: &Login, peer: Peer) -> Result<LoggedIn> {
         let email = normal_email(&login.email);
         let attempt = self.attempts.log_in(&email, peer, self.clock.now());
@@ -115,7 +116,8 @@ impl Access {
         };
         let (true, Some(user), Some(hash)) = (is_right, user.as_ref(), hash) else {
             self.log_failed(user.as_ref(), peer);
-            return Err(Error::Unauthenticated);
+            let is_set_up = user.is_some() || self.is_set_up().await?;
+            return Err(if is_set_up { Error::Unauthenticated } else { set_up::not_done() });
         };
         let token = self.start_session(user, &hash).await?;
         self.attempts.succeeded(&email, peer);
@@ -304,16 +306,20 @@ pub(super) fn normal_email(email: &str) -> String {
 }
 
 fn show(user: &entity::users::Model) -> User {
+    let role = role_of(user);
     User {
         created_at: user.created_at.to_utc(),
         updated_at: user.updated_at.to_utc(),
         id: user.id,
         name: user.name.clone(),
         email: user.email.clone(),
+        username: user.email.clone(),
+        admin: role == Some(Role::Admin),
+        enabled: true,
         force_password_reset: false,
         gravatar_url: String::new(),
         sso_enabled: false,
-        global_role: role_of(user),
+        global_role: role,
         api_only: user.api_only,
         teams: Vec::new(),
     }

@@ -3,7 +3,7 @@
 use muster_api::rest::{Role, SetUp, SetUpDone};
 use serde_json::{Value, json};
 
-use super::user_rules::{check_email, check_name};
+use super::user_rules::{check_email, check_name, name_of};
 use super::{Access, Peer, new_user, normal_email, password, random_text, show};
 use crate::fleet::error::none_of;
 use crate::fleet::{Error, Problem, Result};
@@ -35,7 +35,8 @@ impl Access {
         check(request)?;
         let hash = self.passwords.hash(request.admin.password.clone()).await?;
         let now = self.clock.now();
-        let name = if request.admin.name.is_empty() { &request.admin.email } else { &request.admin.name };
+        let admin = &request.admin;
+        let name = name_of(&admin.name, admin.username.as_deref(), &admin.email);
         let config = first_config(request);
         let secret = random_text(SECRET_BYTES);
         let done = self
@@ -53,7 +54,7 @@ impl Access {
                 if secrets::all(tx).await?.is_empty() {
                     secrets::insert(tx, &secret, SecretTerms::default(), now).await?;
                 }
-                let actor = Actor { id: Some(id), name: name.clone(), email: request.admin.email.clone() };
+                let actor = Actor { id: Some(id), name: name.to_owned(), email: request.admin.email.clone() };
                 activities::add(tx, now, &actor, "set_up", &json!({})).await?;
                 Ok(true)
             })
@@ -71,6 +72,7 @@ impl Access {
             admin: show(&user),
             org_info: request.org_info.clone(),
             server_url: request.server_url.clone(),
+            kolide_server_url: request.server_url.clone(),
             osquery_enroll_secret: None,
             token,
         })
@@ -81,10 +83,16 @@ fn already_done() -> Error {
     Error::NotFound { kind: "Setup", key: "has been done already, so it".to_owned() }
 }
 
+/// What the answer to a login is before anybody can have logged in.
+pub(super) fn not_done() -> Error {
+    Error::NotFound { kind: "Setup", key: "has not been done yet, so this user".to_owned() }
+}
+
 fn check(request: &SetUp) -> Result<()> {
     let mut problems = Vec::new();
     check_email("admin.email", &request.admin.email, &mut problems);
     check_name("admin.name", &request.admin.name, &mut problems);
+    check_name("admin.username", request.admin.username.as_deref().unwrap_or_default(), &mut problems);
     password::check("admin.password", &request.admin.password, &mut problems);
     if request.admin.password_confirmation.as_ref().is_some_and(|again| *again != request.admin.password) {
         problems.push(Problem::new("admin.password_confirmation", "differs from the password"));

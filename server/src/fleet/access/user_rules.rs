@@ -21,9 +21,15 @@ pub(super) fn check_name(path: &str, name: &str, problems: &mut Vec<Problem>) {
     }
 }
 
-/// The role, which is required.
-pub(super) fn check_role(role: Option<Role>, problems: &mut Vec<Problem>) -> Role {
-    role.unwrap_or_else(|| {
+/// What a user is called: by the name, by what clients of Fleet 3.x send for one, or by the address.
+pub(super) fn name_of<'a>(name: &'a str, username: Option<&'a str>, email: &'a str) -> &'a str {
+    [name, username.unwrap_or_default()].into_iter().find(|text| !text.is_empty()).unwrap_or(email.trim())
+}
+
+/// The role, which is required. Those who were no administrators in Fleet 3.x might do all but manage users and settings.
+pub(super) fn check_role(role: Option<Role>, is_admin: Option<bool>, problems: &mut Vec<Problem>) -> Role {
+    let older = is_admin.map(|is_admin| if is_admin { Role::Admin } else { Role::Maintainer });
+    role.or(older).unwrap_or_else(|| {
         problems.push(Problem::new("global_role", "expects observer, maintainer or admin"));
         Role::Observer
     })

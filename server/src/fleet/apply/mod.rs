@@ -133,13 +133,20 @@ impl Applier {
         Ok(OptionsEdit { changed, warnings: applied.warnings })
     }
 
-    /// Applies specs of one kind. Their problems have the paths of documents.
+    /// As [`Applier::apply`], for specs of one kind. Their problems have the paths of documents.
     ///
     /// # Errors
     /// As for [`Applier::apply`].
-    pub async fn apply_specs(&self, principal: &Principal, kind: DocumentKind, specs: Vec<Value>) -> Result<Applied> {
+    pub async fn apply_specs(
+        &self,
+        principal: &Principal,
+        kind: DocumentKind,
+        specs: Vec<Value>,
+        dry_run: bool,
+    ) -> Result<Applied> {
         check_count(&specs)?;
-        Ok(self.run(principal, move || parse::specs(kind, specs), None, ApplyWish::default()).await?.0)
+        let wish = ApplyWish { dry_run, ..ApplyWish::default() };
+        Ok(self.run(principal, move || parse::specs(kind, specs), None, wish).await?.0)
     }
 
     async fn run(

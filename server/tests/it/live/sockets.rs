@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Socket(reqwest::Upgraded);
 
 impl Socket {
-    async fn open(server: &TestServer, path: &str) -> Self {
+    pub async fn open(server: &TestServer, path: &str) -> Self {
         let request = server.rest.anonymous().getting(path);
         let request = request.header(CONNECTION, "Upgrade").header(UPGRADE, "websocket");
         let request = request.header(SEC_WEBSOCKET_VERSION, "13").header(SEC_WEBSOCKET_KEY, "x3JJHMbDL1EzLkh9GBhXDw==");
@@ -27,7 +27,7 @@ impl Socket {
     }
 
     /// Sends text under a mask of zeros.
-    async fn send(&mut self, text: &str) {
+    pub async fn send(&mut self, text: &str) {
         let mut frame = vec![0x81, 0xfe];
         frame.extend_from_slice(&u16::try_from(text.len()).unwrap().to_be_bytes());
         frame.extend_from_slice(&[0; 4]);

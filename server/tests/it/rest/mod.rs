@@ -3,6 +3,7 @@
 mod apply;
 mod apply_faults;
 mod apply_problems;
+mod client_requests;
 mod clients;
 mod doubts;
 mod errors;

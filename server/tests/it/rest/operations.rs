@@ -112,6 +112,10 @@ fn delete(route: &'static str, path: &'static str) -> Sample {
     Sample { method: "DELETE", ..named(route, path) }
 }
 
+fn translated(of: &str, name: &str) -> Value {
+    json!({ "list": [{ "type": of, "payload": { "identifier": name } }] })
+}
+
 fn apply(least: Least, kind: &str, spec: Value) -> Sample {
     let document = json!({ "kind": kind, "spec": spec });
     Sample { least: Some(least), ..post("/spec/apply", json!({ "documents": [document] })) }
@@ -132,6 +136,8 @@ fn samples() -> Vec<Sample> {
         get("/results/info"),
         get("/me"),
         get("/version"),
+        post("/translate", translated("label", "has docker")),
+        Sample { least: Some(Admin), ..post("/translate", translated("user", "admin@example.com")) },
         get("/config"),
         patch("/config", "config", config.clone()),
         apply(Maintainer, "query", query.clone()),
@@ -198,6 +204,7 @@ fn samples() -> Vec<Sample> {
         named("/packs/{id}/scheduled", "packs/1/scheduled"),
         post("/schedule", json!({ "pack_id": 1, "query_id": 1, "interval": 60 })),
         post("/packs/schedule", json!({ "pack_id": 1, "query_id": 1, "interval": 60 })),
+        get("/schedule"),
         named("/schedule/{id}", "schedule/1"),
         patch("/schedule/{id}", "schedule/1", json!({ "interval": 60 })),
         delete("/schedule/{id}", "schedule/3"),

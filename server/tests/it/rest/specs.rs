@@ -117,3 +117,48 @@ async fn keys_beside_a_spec_are_refused() {
         assert_eq!(answer.status, if has_both { 200 } else { 400 }, "{path}: {}", answer.text);
     }
 }
+
+/// Newer clients of Fleet try changes with a parameter, which nobody may miss.
+#[tokio::test]
+async fn a_dry_run_of_one_kind_changes_nothing() {
+    let server = TestServer::start().await;
+    server.rest.apply_yaml(DOCUMENTS).await;
+    let specs = |spec: serde_json::Value| json!({ "specs": [spec] });
+    let document = json!({ "kind": "query", "spec": { "name": "uptime", "query": "SELECT 2" } });
+    let paths = ["config", "spec/queries", "spec/packs", "spec/labels", "spec/enroll_secret", "users/roles/spec"];
+    let mut before = Vec::new();
+    for path in paths {
+        before.push(server.rest.get(path).await.text);
+    }
+    for (method, path, body) in [
+        ("PATCH", "config", json!({ "org_info": { "org_name": "tried" } })),
+        ("POST", "spec/queries", specs(json!({ "name": "uptime", "query": "SELECT 2" }))),
+        ("POST", "spec/packs", specs(json!({ "name": "base", "queries": [] }))),
+        ("POST", "spec/labels", specs(json!({ "name": "tried", "query": "SELECT 1" }))),
+        ("POST", "spec/enroll_secret", json!({ "spec": { "secrets": [{ "secret": "tried" }] } })),
+        (
+            "POST",
+            "spec/osquery_options",
+            json!({ "spec": { "config": { "options": { "distributed_interval": 17 } } } }),
+        ),
+        (
+            "POST",
+            "users/roles/spec",
+            json!({ "spec": { "roles": { "admin@example.com": { "global_role": "admin" } } } }),
+        ),
+        ("POST", "spec/apply", json!({ "documents": [document] })),
+        ("POST", "spec/delete", json!({ "documents": [{ "kind": "pack", "spec": { "name": "base" } }] })),
+    ] {
+        let answer = server.rest.send(method, &format!("{path}?dry_run=true&force=true"), Some(&body)).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        for parameter in ["dry-run=true", "dry_run=perhaps", "team_id=1"] {
+            let answer = server.rest.send(method, &format!("{path}?{parameter}"), Some(&body)).await;
+            assert_eq!(answer.status, 400, "{path}?{parameter}: {}", answer.text);
+        }
+    }
+    for (path, before) in paths.into_iter().zip(before) {
+        assert_eq!(server.rest.get(path).await.text, before, "{path}");
+    }
+    let wrong = specs(json!({ "name": "", "query": "SELECT 1" }));
+    assert_eq!(server.rest.post("spec/queries?dry_run=true", &wrong).await.status, 422);
+}

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Once;
 use std::time::Duration;
@@ -120,6 +121,21 @@ impl Rest {
     pub async fn post_untyped(&self, path: &str, body: impl Into<Vec<u8>>) -> Answer {
         let request = self.client.post(self.url(path)).body(body.into());
         Self::finish(request.bearer_auth(self.token())).await
+    }
+
+    /// Sends a request with these headers and no others of a client.
+    pub async fn send_exactly(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &BTreeMap<&str, String>,
+        body: Option<String>,
+    ) -> Answer {
+        let mut request = self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        Self::finish(if let Some(body) = body { request.body(body) } else { request }).await
     }
 
     /// A GET that a test goes on with itself.

@@ -30,8 +30,8 @@ pub(in crate::admin::pages) async fn page(api: Data<AdminApi>, visit: Visit) -> 
     api.page(visit, |fleet, visit| async move {
         let text = visit.look.parameter("query").unwrap_or_default();
         let offset = visit.look.offset();
-        let listing =
-            Listing { text: text.clone(), order: ListOrder::Name, is_descending: false, offset, limit: Some(ROWS + 1) };
+        let (order, limit) = (ListOrder::Name, Some(ROWS + 1));
+        let listing = Listing { text: text.clone(), order, offset, limit, ..Listing::default() };
         let mut queries = Queries::of(&fleet).list_without_costs(&visit.principal, &listing).await?;
         let has_more = queries.len() as u64 > ROWS;
         queries.truncate(usize::try_from(ROWS).unwrap_or(usize::MAX));
