@@ -124,7 +124,7 @@ pub(super) async fn contents(
             AskedRange::Part(range) => (StatusCode::PARTIAL_CONTENT, range),
             AskedRange::Outside => {
                 let mut response = HttpResponse::build(StatusCode::RANGE_NOT_SATISFIABLE);
-                return Err(response.insert_header((CONTENT_RANGE, format!("bytes */{size}"))).finish());
+                return Err(Box::new(response.insert_header((CONTENT_RANGE, format!("bytes */{size}"))).finish()));
             }
         };
         let mut head = HttpResponse::build(status);

@@ -144,7 +144,7 @@ fn names_of(
     verifier: &dyn ClientCertVerifier,
 ) -> &'static [DistinguishedName] {
     let names = || &*Box::leak(verifier.root_hint_subjects().to_vec().into_boxed_slice());
-    *lock(known).entry(pem.to_vec()).or_insert_with(names)
+    lock(known).entry(pem.to_vec()).or_insert_with(names)
 }
 
 /// Takes any certificate, and none, if the client has its key. What it is worth is judged afterwards ([`AgentCa::judge`]).

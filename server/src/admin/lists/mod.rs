@@ -148,7 +148,7 @@ impl Lists {
         &self,
         principal: &Principal,
         begin: impl FnOnce() -> F + Send + 'static,
-        open: impl FnOnce(S) -> std::result::Result<(FileHead, T), HttpResponse>,
+        open: impl FnOnce(S) -> std::result::Result<(FileHead, T), Box<HttpResponse>>,
     ) -> std::result::Result<HttpResponse, Failed>
     where
         S: Send + 'static,
@@ -158,7 +158,7 @@ impl Lists {
         let (mut guard, found) = self.begin(principal)?.work(Work::Search, begin).await?;
         let (FileHead { mut head, name, bytes }, parts) = match open(found) {
             Ok(opened) => opened,
-            Err(other) => return Ok(other),
+            Err(other) => return Ok(*other),
         };
         // As for lists of hosts.
         head.insert_header((CACHE_CONTROL, "no-store")).insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"));

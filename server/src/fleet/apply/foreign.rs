@@ -201,7 +201,7 @@ fn keys(kind: DocumentKind, part: &str) -> &'static [ForeignKey] {
 
 fn kind(word: &str) -> Option<&'static (&'static str, &'static [&'static str], &'static str)> {
     let is_meant = |known: &&str| word.eq_ignore_ascii_case(known);
-    KINDS.iter().find(|(name, others, _)| is_meant(name) || others.iter().any(|other| is_meant(&other)))
+    KINDS.iter().find(|(name, others, _)| is_meant(name) || others.iter().any(is_meant))
 }
 
 /// Why documents of a kind are skipped; `None` if the kind is not Fleet's.
