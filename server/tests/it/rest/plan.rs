@@ -94,8 +94,8 @@ async fn what_differs_is_told_without_secrets() {
     assert_eq!((found.before.as_deref(), found.after.as_deref()), (Some("SELECT 1"), Some("SELECT 2")));
     assert!(options.differences[0].is_secret, "{options:?}");
     assert_eq!(secrets.differences[0].after.as_deref(), Some("2 secrets: 1 new, 1 removed"));
-    let told = server.database().text("SELECT details FROM activities ORDER BY id DESC LIMIT 1");
-    assert!(!told.contains("differences") && !told.contains("obvious-fake"), "{told}");
+    let details = server.database().text("SELECT details FROM activities ORDER BY id DESC LIMIT 1");
+    assert!(!details.contains("differences") && !details.contains("obvious-fake"), "{details}");
 }
 
 #[tokio::test]
