@@ -57,10 +57,8 @@ async fn every_change_is_refused_and_recorded_while_hosts_go_on() {
     server.run_tasks().await;
     assert!(server.number("SELECT count(*) FROM activities WHERE kind = 'refused_change'") >= 5);
 
-    let dry = server
-        .rest
-        .try_apply(&[serde_json::json!({ "kind": "query", "spec": { "name": "q", "query": "SELECT 1" } })], true);
-    assert_eq!(dry.await.status, 200);
+    let query = serde_json::json!({ "kind": "query", "spec": { "name": "q", "query": "SELECT 1" } });
+    assert_eq!(server.rest.try_apply(&[query], true).await.status, 200);
     let mut agent = server.enrolled(7).await;
     assert!(agent.config().await.verdict.is_success());
     assert!(agent.read().await.verdict.is_success());
