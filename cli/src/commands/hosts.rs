@@ -9,7 +9,7 @@ use muster_api::rest::{HostDetail, HostEnvelope};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{ClientSession, completion, get, labels, login};
+use super::{ClientSession, completion, labels, login};
 use crate::output;
 use crate::rest::{RestClient, RestError, segment};
 

@@ -2,6 +2,7 @@ use anyhow::bail;
 use muster_api::rest::{FleetSchema, SchemaGroup, SchemaTable};
 
 use super::SchemaArgs;
+use crate::commands::labels;
 use crate::rest::{RestClient, segment};
 use crate::{output, table};
 

@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use chrono::{DateTime, SecondsFormat, Utc};
 use muster_api::rest::{
     BucketCost, Denylist, FleetCosts, GlobalSchedule, QueryCostReport, WorkerRestart, WorkerRestarts,
