@@ -285,7 +285,7 @@ fn queries_are_measured_where_osquery_is() {
     assert!(cpu(1) > cpu(0), "three million rows cost more than one: {run:?}");
     assert_eq!((&profiles[1]["cost"]["rows"], &profiles[1]["runs"]), (&1.into(), &2.into()), "{run:?}");
     let text = fleetctl.run(&["profile", "--query", "SELECT 1", "--osqueryi", &program]).stdout;
-    assert!(text.starts_with("--query\n  U:0 C:0 M:") && text.contains("1 rows (median of 3 runs)"), "{text}");
+    assert!(text.starts_with("--query\n  U:") && text.contains("1 rows (median of 3 runs)"), "{text}");
 }
 
 #[test]

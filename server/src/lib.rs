@@ -298,7 +298,7 @@ async fn run(
         _ => ending.timeout,
     };
     let left = left.max(ending.reserve());
-    if tokio::time::timeout(left, finish(&app, left / RELEASING)).await.is_err() {
+    if tokio::time::timeout(left, Box::pin(finish(&app, left / RELEASING))).await.is_err() {
         tracing::warn!("shutdown timeout reached before everything in memory was written; seconds of it are lost");
     }
     tracing::info!("stopped");

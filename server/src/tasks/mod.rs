@@ -143,6 +143,11 @@ impl Task {
         )
     }
 
+    /// Whether it waits until all hosts are loaded, which they are no more once the server stops. Giving it up loses nothing.
+    fn waits_for_all_hosts(self) -> bool {
+        matches!(self, Self::ExpireHosts | Self::PickForSchema | Self::TakeCensus)
+    }
+
     fn every(self) -> Duration {
         Duration::from_secs(match self {
             Self::RenewLease => return RENEW_EVERY,
@@ -174,7 +179,8 @@ impl Task {
         }
         let start = Instant::now();
         let under_way = Ongoing::begin(WorkKind::Task, self.name(), start);
-        let outcome = under_way.run(self.run(fleet, metrics, everything)).await;
+        // Boxed: the largest of all tasks would else stand on the stack of each.
+        let outcome = under_way.run(Box::pin(self.run(fleet, metrics, everything))).await;
         metrics.task_ran(self.name(), outcome.is_ok(), start.elapsed());
         let failure = outcome.as_ref().err().map(ToString::to_string);
         fleet.task_runs.ran(self.name(), fleet.clock.now(), start.elapsed(), failure);
@@ -272,7 +278,15 @@ pub async fn run(fleet: Fleet, metrics: Arc<Metrics>, lifecycle: Lifecycle, nudg
                     () = fleet.hosts.until_comparison_is_due(), if matches!(task, Task::CompareDirectory) => {}
                     () = fleet.live.must_sweep(), if matches!(task, Task::SweepLiveQueries) => {}
                 }
-                task.attempt(&fleet, &metrics, false).await;
+                let attempt = task.attempt(&fleet, &metrics, false);
+                if task.waits_for_all_hosts() {
+                    tokio::select! {
+                        () = lifecycle.ended() => return,
+                        () = attempt => {}
+                    }
+                } else {
+                    attempt.await;
+                }
                 if matches!(task, Task::Follow) {
                     tokio::select! {
                         () = lifecycle.ended() => return,

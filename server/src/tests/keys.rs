@@ -122,7 +122,7 @@ impl History {
             KeyEvent::Stop { node, key } if self.nodes.len() > 1 => {
                 self.use_key(node, key).await;
                 let node = self.nodes.remove(node % self.nodes.len());
-                crate::finish(&node.app, Duration::from_secs(1)).await;
+                Box::pin(crate::finish(&node.app, Duration::from_secs(1))).await;
             }
             KeyEvent::Crash(node) if self.nodes.len() > 1 => {
                 let node = self.nodes.remove(node % self.nodes.len());

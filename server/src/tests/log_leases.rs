@@ -292,7 +292,7 @@ async fn a_stop_gives_up_leases_though_the_database_hangs() {
     });
     tokio::select! {
         _ = hangs => unreachable!(),
-        () = crate::finish(&node.app, SOON) => {}
+        () = Box::pin(crate::finish(&node.app, SOON)) => {}
         () = logs.is_unlocked() => {}
     }
     logs.send(1, &[20, 21]).await.unwrap();

@@ -116,3 +116,8 @@ Examples:
 
   # List what is in it
   fleetctl get carve 12 --stdout | tar -tv";
+
+pub const GLOBAL_SCHEDULE: &str = "\
+Examples:
+  # Write the schedule of all hosts into a file that fleetctl apply accepts
+  fleetctl get global_schedule > schedule.yml";

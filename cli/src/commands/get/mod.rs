@@ -58,7 +58,7 @@ pub enum Resource {
     #[command(visible_aliases = ["pack", "p"], after_help = examples::PACKS)]
     Packs(PackArgs),
     /// Show the schedule that all hosts run
-    #[command(name = "global_schedule", alias = "schedule", visible_alias = "global-schedule")]
+    #[command(name = "global_schedule", alias = "schedule", visible_alias = "global-schedule", after_help = examples::GLOBAL_SCHEDULE)]
     GlobalSchedule(DocumentFormat),
     /// List labels or show one
     #[command(visible_aliases = ["label", "l"], after_help = examples::LABELS)]

@@ -4,7 +4,8 @@ use crate::rest::operations::{self, furnished};
 use crate::support::{Rest, TestServer};
 
 /// Operations that change nothing, though they are no GET.
-const READING: [&str; 7] = [
+const READING: [&str; 8] = [
+    "/translate",
     "/login",
     "/logout",
     "/hosts/search",
@@ -20,7 +21,7 @@ const TABLES: [&str; 10] = [
     "queries",
     "packs",
     "labels",
-    "pack_targets",
+    "pack_labels",
     "scheduled_queries",
     "enroll_secrets",
     "hosts",

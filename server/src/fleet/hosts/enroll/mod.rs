@@ -165,7 +165,7 @@ impl Hosts {
     fn refused_secret(&self, plan: &Plan, id: i64, reason: &str) -> Error {
         let name = plan.secret_name(id).unwrap_or_default();
         if let Some(left_out) = self.refused_secrets_log.pass(id, self.clock.now()) {
-            tracing::warn!(enroll_secret = ?name, left_out, "a host was not enrolled, as its enroll secret {reason}");
+            tracing::warn!(secret_name = ?name, left_out, "a host was not enrolled, as its enroll secret {reason}");
         }
         Error::NotAdmitted(format!("the enroll secret {name:?} {reason}"))
     }
