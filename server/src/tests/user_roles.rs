@@ -23,7 +23,10 @@ async fn roles_are_applied_and_read_back() {
     let would = apply(&world, roles.clone(), true).await.expect(200);
     assert_eq!(
         would["changes"],
-        json!([{ "kind": "user_roles", "name": "", "action": "changed", "fields": ["observer@example.com"] }])
+        json!([{
+            "kind": "user_roles", "name": "", "action": "changed", "fields": ["observer@example.com"],
+            "differences": [{ "field": "observer@example.com", "before": "observer", "after": "maintainer" }],
+        }])
     );
     assert_eq!(world.get("users/2").await.expect(200)["user"]["global_role"], "observer");
     apply(&world, roles.clone(), false).await.expect(200);

@@ -79,6 +79,8 @@ impl FieldChange {
 impl From<FieldChange> for FieldDifference {
     fn from(change: FieldChange) -> Self {
         let FieldChange { field, before, after, is_cut, is_secret, .. } = change;
+        // A key of the object itself that is no plain word, such as an e-mail address, is shown without brackets.
+        let field = serde_json::from_str(&field).map_or(field, |[key]: [String; 1]| key);
         Self { field, before, after, is_cut, is_secret }
     }
 }
