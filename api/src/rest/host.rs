@@ -179,6 +179,8 @@ pub struct HostSearch {
 pub struct HostsToDelete {
     pub ids: Option<Vec<i64>>,
     pub filters: Option<HostFilters>,
+    /// Must be true if the filters narrow nothing: then all hosts are meant.
+    pub all: bool,
     /// Deletes nothing, and gives the number of hosts that would be deleted as a [`HostCount`].
     pub dry_run: bool,
 }
@@ -188,7 +190,6 @@ pub struct HostsToDelete {
 #[serde(default, deny_unknown_fields)]
 pub struct HostFilters {
     pub query: Option<String>,
-    /// Not together with `label_id`.
     pub status: Option<String>,
     pub label_id: Option<i64>,
     pub platform: Option<String>,

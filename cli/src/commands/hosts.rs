@@ -226,7 +226,7 @@ async fn delete(session: &ClientSession, args: DeleteArgs) -> anyhow::Result<()>
         (true, false) => {
             bail!("name hosts, or what they have in common: one or more of --label, --status, --search-query")
         }
-        (false, true) => bail!("hosts that are named cannot be used along side --label, --status or --search-query"),
+        (false, true) => bail!("hosts that are named cannot be used together with --label, --status or --search-query"),
         (false, false) => delete_named(&session.authenticated().await?, &names, args.dry_run).await,
         (true, true) => delete_filtered(&session.authenticated().await?, &args).await,
     }

@@ -15,7 +15,7 @@ pub enum RestError {
         "Password reset required. Please sign into the Fleet UI to update your password, then log in again with: fleetctl login."
     )]
     PasswordReset,
-    #[error("your role does not allow this ({0}); ask an administrator")]
+    #[error("{}", forbidden(.0))]
     Forbidden(String),
     #[error("{0}")]
     NotFound(String),
@@ -55,6 +55,14 @@ pub enum RestError {
     Ended(String),
     #[error("a line of {url} is longer than {limit_mib} MiB; select fewer columns or rows")]
     LongLine { url: String, limit_mib: usize },
+}
+
+/// A reason of the server's own says more than the role.
+fn forbidden(reason: &str) -> String {
+    match reason {
+        "" | "forbidden" => "your role does not allow this; ask an administrator".to_owned(),
+        reason => reason.to_owned(),
+    }
 }
 
 impl RestError {

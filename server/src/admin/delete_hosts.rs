@@ -31,11 +31,11 @@ pub(super) async fn delete_many(
     caller: Caller,
     request: JsonBody<HostsToDelete>,
 ) -> std::result::Result<HttpResponse, actix_web::Error> {
-    let HostsToDelete { ids, filters, dry_run } = request.into_inner();
+    let HostsToDelete { ids, filters, all, dry_run } = request.into_inner();
     let allowed =
         if dry_run { caller.0.may(Permission::WriteHosts) } else { caller.0.may_change(Permission::WriteHosts) };
     allowed.map_err(Failed)?;
-    let wanted = wanted(ids, filters)?;
+    let wanted = wanted(ids, filters, all)?;
     let ids = pick(&api, &caller.0, wanted).await.map_err(Failed)?;
     if dry_run {
         return Ok(ok(&HostCount { count: ids.len() as u64 }));
@@ -45,20 +45,27 @@ pub(super) async fn delete_many(
     Ok(done())
 }
 
-fn wanted(ids: Option<Vec<i64>>, filters: Option<HostFilters>) -> std::result::Result<ChosenHosts, actix_web::Error> {
+fn wanted(
+    ids: Option<Vec<i64>>,
+    filters: Option<HostFilters>,
+    all: bool,
+) -> std::result::Result<ChosenHosts, actix_web::Error> {
     match (ids, filters) {
         (Some(ids), Some(_)) if !ids.is_empty() => Err(bad_parameter("give either ids or filters, not both")),
         (_, Some(filters)) => {
-            if filters.label_id.is_some() && filters.status.as_ref().is_some_and(|status| !status.is_empty()) {
-                return Err(bad_parameter("label_id and status cannot be used together"));
-            }
             if filters.team_id.is_some_and(|id| id != 0) {
                 return Err(bad_parameter("there are no teams here, so no host is of a team"));
             }
-            Ok(ChosenHosts::Found(Box::new(host_filter(parameters(filters))?)))
+            let filter = host_filter(parameters(filters))?;
+            if !all && filter == HostFilter::default() {
+                return Err(bad_parameter(
+                    "the filters narrow nothing, so all hosts would be deleted; add \"all\": true",
+                ));
+            }
+            Ok(ChosenHosts::Found(Box::new(filter)))
         }
         (Some(ids), None) => Ok(ChosenHosts::Ids(ids.into_iter().collect())),
-        (None, None) => Err(bad_parameter("give ids or filters; filters: {} are all hosts")),
+        (None, None) => Err(bad_parameter("give ids or filters")),
     }
 }
 

@@ -176,11 +176,21 @@ pub(super) fn fault(is_text: bool) -> HttpResponse<BoxBody> {
     response.content_type(ContentType::json()).body(answer::refused("internal error"))
 }
 
+/// A refusal for a path that nobody serves. Agents take any JSON for the success of a block of a carve, so whoever may mean that path
+/// gets text.
+fn refused_where_nobody_is(request: &HttpRequest, reason: &str) -> (ContentType, Vec<u8>) {
+    if request.path().contains("carve") {
+        return (ContentType::plaintext(), answer::carve_refused(reason));
+    }
+    (ContentType::json(), answer::refused(reason))
+}
+
 /// Answers a path or method that no agent uses.
 pub(super) async fn no_such_endpoint(api: web::Data<AgentApi>, request: HttpRequest) -> HttpResponse<BoxBody> {
     let reason = "no such endpoint; check the agent's *_tls_endpoint flags, and that it sends POST";
+    let (kind, body) = refused_where_nobody_is(&request, reason);
     refusal_log::refused(&api, &AgentRequest::of(request), "no_such_endpoint", StatusCode::NOT_FOUND, reason);
-    HttpResponse::NotFound().content_type(ContentType::json()).force_close().body(answer::refused(reason))
+    HttpResponse::NotFound().content_type(kind).force_close().body(body)
 }
 
 /// Answers agents that ask where they are not served.
@@ -190,8 +200,9 @@ pub(super) fn elsewhere(
     let reason: std::sync::Arc<str> = reason.into();
     move |api, request| {
         let status = StatusCode::MISDIRECTED_REQUEST;
+        let (kind, body) = refused_where_nobody_is(&request, &reason);
         refusal_log::refused(&api, &AgentRequest::of(request), "elsewhere", status, &reason);
         let mut response = HttpResponse::build(status);
-        std::future::ready(response.content_type(ContentType::json()).force_close().body(answer::refused(&reason)))
+        std::future::ready(response.content_type(kind).force_close().body(body))
     }
 }

@@ -60,7 +60,9 @@ fn difference(text: &mut String, difference: &FieldDifference) {
         value.as_ref().is_none_or(|value| value.chars().count() <= SHORT && !value.contains('\n'))
     };
     if is_short(before) && is_short(after) && !is_cut {
-        let _ = writeln!(text, "      {field}: {} -> {}", shown(before), shown(after));
+        let same = before == after;
+        let kind = if same { " (of another type)" } else { "" };
+        let _ = writeln!(text, "      {field}: {} -> {}{kind}", shown(before), shown(after));
         return;
     }
     let _ = writeln!(text, "      {field}:");

@@ -49,4 +49,5 @@ _fleetctl() {
     done <<< "$found"
 }
 
-complete -o bashdefault -o nosort -F _fleetctl fleetctl 2> /dev/null || complete -o bashdefault -F _fleetctl fleetctl
+complete -o bashdefault -o default -o nosort -F _fleetctl fleetctl 2> /dev/null ||
+    complete -o bashdefault -o default -F _fleetctl fleetctl

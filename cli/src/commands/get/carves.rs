@@ -42,6 +42,7 @@ pub async fn carves(server: &RestClient, args: CarvesArgs) -> anyhow::Result<()>
         vec![
             carve.id.to_string(),
             created_at,
+            carve.host_id.to_string(),
             completion(&carve),
             carve.carve_size.to_string(),
             errored.to_owned(),
@@ -50,7 +51,7 @@ pub async fn carves(server: &RestClient, args: CarvesArgs) -> anyhow::Result<()>
         ]
     });
     output::data(&table::grid(
-        &["id", "created_at", "completion", "carve_size", "errored", "asked_by", "request_id"],
+        &["id", "created_at", "host_id", "completion", "carve_size", "errored", "asked_by", "request_id"],
         rows,
     ))
 }

@@ -52,26 +52,26 @@ Examples:
 #[derive(Subcommand)]
 pub enum Resource {
     /// List saved queries or show one
-    #[command(visible_aliases = ["query", "q"], after_help = examples::QUERIES)]
+    #[command(aliases = ["query", "q"], after_help = examples::QUERIES)]
     Queries(QueryArgs),
     /// List packs or show one
-    #[command(visible_aliases = ["pack", "p"], after_help = examples::PACKS)]
+    #[command(aliases = ["pack", "p"], after_help = examples::PACKS)]
     Packs(PackArgs),
     /// Show the schedule that all hosts run
-    #[command(name = "global_schedule", alias = "schedule", visible_alias = "global-schedule", after_help = examples::GLOBAL_SCHEDULE)]
+    #[command(name = "global_schedule", aliases = ["schedule", "global-schedule"], after_help = examples::GLOBAL_SCHEDULE)]
     GlobalSchedule(DocumentFormat),
     /// List labels or show one
-    #[command(visible_aliases = ["label", "l"], after_help = examples::LABELS)]
+    #[command(aliases = ["label", "l"], after_help = examples::LABELS)]
     Labels(LabelArgs),
     /// List hosts or show one
-    #[command(visible_aliases = ["host", "h"], after_help = examples::HOSTS)]
+    #[command(aliases = ["host", "h"], after_help = examples::HOSTS)]
     Hosts(HostArgs),
     /// Show the enroll secrets
-    #[command(name = "enroll_secret", visible_aliases = ["enroll_secrets", "enroll-secret", "enroll-secrets"])]
+    #[command(name = "enroll_secret", aliases = ["enroll_secrets", "enroll-secret", "enroll-secrets"])]
     #[command(after_help = examples::ENROLL_SECRET)]
     EnrollSecret(SecretArgs),
     /// List users and their roles
-    #[command(name = "user_roles", visible_aliases = ["user_role", "ur"], after_help = examples::USER_ROLES)]
+    #[command(name = "user_roles", aliases = ["user_role", "ur"], after_help = examples::USER_ROLES)]
     UserRoles(DocumentFormat),
     /// Show the agent options
     #[command(after_help = examples::OPTIONS)]

@@ -34,6 +34,7 @@ pub async fn options(server: &RestClient, format: DocumentFormat) -> anyhow::Res
 }
 
 pub async fn global_schedule(server: &RestClient, format: DocumentFormat) -> anyhow::Result<()> {
+    format.only_documents("global_schedule")?;
     let found: GlobalScheduleDocument = server.get("spec/global_schedule").await?;
     print::items(&[PrintedDocument::new("global_schedule", &found.spec)?], format)
 }

@@ -11,6 +11,12 @@ use crate::fleet::{Result, path, specs};
 use crate::store::case::ByName;
 use crate::store::{self, entity, hosts::NamedHost};
 
+/// Whether hosts are asked for a label that were not asked for it before.
+fn is_found_otherwise(old: &LabelSpec, new: &LabelSpec) -> bool {
+    let is_dynamic = |spec: &LabelSpec| spec.label_membership_type == LabelMembership::Dynamic;
+    is_dynamic(new) && (!is_dynamic(old) || old.platform != new.platform)
+}
+
 impl ApplyRun<'_> {
     pub(super) async fn labels(&mut self, documents: &[Located]) -> Result<()> {
         if of_kind!(documents, Label).next().is_none() {
@@ -118,6 +124,10 @@ impl ApplyRun<'_> {
         match old.and_then(|old| old.id) {
             Some(id) => {
                 label.id = Unchanged(id);
+                if old.is_some_and(|old| is_found_otherwise(old, spec)) {
+                    // As a new one: no host was asked for it.
+                    label.created_at = Set(self.now);
+                }
                 store::named::update(self.tx, label).await?;
                 Ok(id)
             }

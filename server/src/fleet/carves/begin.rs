@@ -109,14 +109,19 @@ impl Carves {
                 if before.status == CarveStatusWord::Complete {
                     return Err(Error::invalid("carve_id", "this carve has come already"));
                 }
-                // Its contents go with the next look at what is left over.
                 carves::delete(tx, before.id).await?;
+                self.check_room(tx, host.id, signed(new.carve_size)).await?;
+                carves::insert(tx, row.clone()).await?;
+                return Ok(Some(before.content_key));
             }
             self.check_room(tx, host.id, signed(new.carve_size)).await?;
             carves::insert(tx, row.clone()).await?;
-            Ok(())
+            Ok(None)
         });
-        within(self.store_timeout, begin).await?;
+        if let Some(before) = within(self.store_timeout, begin).await? {
+            // At once: its bytes do not count any more, and agents may begin again as often as they like.
+            waiting_for(WaitsFor::CarveStorage, storage.remove(&before)).await.map_err(unavailable)?;
+        }
         // The row is there first: what no row holds is removed.
         waiting_for(WaitsFor::CarveStorage, storage.begin(&content_key)).await.map_err(unavailable)?;
         Ok(session.reveal())

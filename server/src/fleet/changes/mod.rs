@@ -172,7 +172,6 @@ impl Changes {
     where
         F: AsyncFn(&mut Draft<'_>) -> Result<T>,
     {
-        let now = self.clock.now();
         let assignments = self.hosts.assignments();
         let outcome = self
             .store
@@ -180,6 +179,8 @@ impl Changes {
                 // First, because the row of the generation makes changes on all nodes wait for each other until they
                 // are committed: each reads what the one before it has left.
                 generations::bump(tx, generations::SCHEDULE).await?;
+                // After that wait: what is stamped now is committed soon.
+                let now = self.clock.now();
                 let mut draft = Draft {
                     tx,
                     now,

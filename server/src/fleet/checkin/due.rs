@@ -9,8 +9,9 @@ use crate::clock::Moment;
 use crate::fleet::schedule::Plan;
 use crate::store::reports::RefreshRecord;
 
-/// Time within which all hosts are asked about a new or changed label.
-const NEW_LABEL_SPREAD: Duration = Duration::from_secs(60);
+/// Time within which all hosts are asked about a new or changed label, after every node knows it (`TOLD_WITHIN`): a minute in
+/// all.
+const NEW_LABEL_SPREAD: Duration = Duration::from_secs(45);
 
 /// Shortest pause before a host is asked again for which the database did not answer.
 const RETRY: Duration = Duration::from_secs(10);
@@ -74,6 +75,13 @@ impl RefreshState {
     /// Takes over what the database knows, where that is newer.
     pub fn take_over(&self, asked: &RefreshRecord) {
         self.take_over_as_of(self.refetch_mark(), asked);
+    }
+
+    /// Takes over what the database knows, also where that is older: the host is another system now.
+    pub fn restart(&self, asked: &RefreshRecord) {
+        self.details_at.store(asked.detail_updated_at.0, Ordering::Relaxed);
+        self.labels_at.store(asked.label_updated_at.0, Ordering::Relaxed);
+        self.look_again();
     }
 
     /// For [`RefreshState::take_over_as_of`], before the database is asked.

@@ -48,7 +48,7 @@ pub struct HostExpiry {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LabelExpiry {
-    /// Name of the label. While there is none of this name, nothing expires by it.
+    /// Name of the label. While there is none of this name, nothing expires by it, nor by the window of all hosts.
     pub label: String,
     pub days: u32,
     pub hours: u32,
@@ -162,7 +162,7 @@ impl Hosts {
         if !expiry.host_expiry_enabled {
             return Ok(rules);
         }
-        let mut without_labels = Vec::new();
+        let (mut without_labels, mut are_all_there) = (Vec::new(), true);
         let ids = match expiry.host_expiry_labels.is_empty() {
             true => HashMap::new(),
             false => self.label_ids_by_name().await?,
@@ -171,15 +171,17 @@ impl Hosts {
             let (Some(silent_for), Some(id)) = (label.window(), ids.get(&case::fold(&label.label))) else {
                 tracing::warn!(
                     label = label.label,
-                    "host_expiry_labels names a label that is gone: nothing expires by it"
+                    "host_expiry_labels names a label that is gone: until it is mended no host expires by the window of all hosts"
                 );
+                are_all_there = false;
                 continue;
             };
             without_labels.push(*id);
             let filter = HostFilter { label_id: Some(*id), ..HostFilter::default() };
             rules.push(ExpiryRule::expired(Some(&label.label), filter, silent_for));
         }
-        if let Some(silent_for) = expiry.window() {
+        // Hosts of a label that was renamed must not fall to a shorter window by that.
+        if let Some(silent_for) = expiry.window().filter(|_| are_all_there) {
             let filter = HostFilter { without_labels, ..HostFilter::default() };
             rules.push(ExpiryRule::expired(None, filter, silent_for));
         }

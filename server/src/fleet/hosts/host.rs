@@ -106,7 +106,13 @@ impl Host {
         }
         drop(hostname);
         let fresh = Self::assignment_of(known);
-        if *self.assignment.load().assignment != fresh {
+        let before = self.assignment.load();
+        if before.assignment.platform != fresh.platform {
+            // Another system, which is asked anew: what memory knows may be later than that.
+            self.labels_asked_at.store(known.host.label_updated_at.0, Ordering::Release);
+            self.refresh_state.restart(&asked(&known.host));
+        }
+        if *before.assignment != fresh {
             self.assignment.store(assignments.share(fresh));
         }
         self.labels_are_as_of(known.host.label_updated_at);

@@ -19,7 +19,7 @@ use crate::store::host_lists::{self, HostOrder, OrderValue};
 const ROWS_AT_ONCE: usize = 200;
 
 /// What a list of hosts is narrowed to.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct HostFilter {
     /// Part of a host name, UUID, serial number or address; capitals (A to Z) do not matter.
     pub text: String,

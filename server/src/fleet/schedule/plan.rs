@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use sea_orm::ConnectionTrait;
 use serde_json::{Map, Value};
@@ -48,6 +49,10 @@ pub struct Plan {
     excludes_since: Moment,
 }
 
+/// Time from when a change is stamped until every node asks hosts by it: the rest of its transaction, 2 s until other nodes have read
+/// it, and 5 s by which their clocks may differ. Whoever was asked before was perhaps asked without it.
+const TOLD_WITHIN: Duration = Duration::from_secs(15);
+
 /// A label that a pack excludes.
 #[derive(Debug, Clone)]
 struct ExcludedLabel {
@@ -63,7 +68,7 @@ impl ExcludedLabel {
         match (&row.label_type, &row.membership_type) {
             (LabelTypeWord::Builtin, _) => Some(Self { id: row.id, since: Moment(1), dynamic: None }),
             _ if is_asked(row) => {
-                Some(Self { id: row.id, since: row.created_at, dynamic: Some(DynamicLabel::of(row)) })
+                Some(Self { id: row.id, since: row.created_at.plus(TOLD_WITHIN), dynamic: Some(DynamicLabel::of(row)) })
             }
             _ => None,
         }
@@ -225,9 +230,10 @@ impl Plan {
         self.dynamic.binary_search_by_key(&id, |label| label.id).ok().map(|position| &self.dynamic[position])
     }
 
-    /// When a dynamic label was last created or changed.
+    /// When a dynamic label was last created or changed, and every node knew it.
     pub fn newest_label(&self) -> Moment {
-        self.dynamic.iter().map(|label| label.changed_at).max().unwrap_or(Moment::NEVER)
+        let newest = self.dynamic.iter().map(|label| label.changed_at).max();
+        newest.map_or(Moment::NEVER, |changed_at| changed_at.plus(TOLD_WITHIN))
     }
 
     pub fn builtin_labels(&self) -> &[(i64, BuiltinLabel)] {

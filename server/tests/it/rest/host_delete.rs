@@ -43,7 +43,7 @@ async fn a_dry_run_counts_what_is_deleted_then() {
     assert_eq!(delete(&maintainer, json!({ "ids": [1_000, 5], "filters": null })).await, json!({}));
     assert_eq!(delete(&maintainer, json!({ "ids": [], "filters": { "status": "missing" } })).await, json!({}));
     assert_eq!(count(&server.rest).await, 300);
-    assert_eq!(delete(&maintainer, json!({ "filters": {} })).await, json!({}));
+    assert_eq!(delete(&maintainer, json!({ "filters": {}, "all": true })).await, json!({}));
     assert_eq!(count(&server.rest).await, 0);
 }
 
@@ -55,7 +55,8 @@ async fn what_may_mean_other_hosts_deletes_none() {
         (json!({}), 400, "give ids or filters"),
         (json!({ "ids": null, "filters": null }), 400, "give ids or filters"),
         (json!({ "ids": [1], "filters": {} }), 400, "not both"),
-        (json!({ "filters": { "label_id": 1, "status": "new" } }), 400, "cannot be used together"),
+        (json!({ "filters": {} }), 400, "all hosts would be deleted"),
+        (json!({ "filters": { "status": "", "label_id": null, "team_id": 0 } }), 400, "all hosts would be deleted"),
         (json!({ "filters": { "team_id": 3 } }), 400, "there are no teams here"),
         (json!({ "filters": { "status": "asleep" } }), 400, "unknown status asleep"),
         (json!({ "filters": { "label_id": 999_999 } }), 404, "was not found"),
@@ -68,8 +69,12 @@ async fn what_may_mean_other_hosts_deletes_none() {
         assert!(answer.problems()[0].contains(reason), "{body}: {}", answer.text);
     }
     let observer = server.user("observer");
-    for body in [json!({ "filters": {} }), json!({ "ids": [1] }), json!({ "filters": {}, "dry_run": true }), json!({})]
-    {
+    for body in [
+        json!({ "filters": {} }),
+        json!({ "ids": [1] }),
+        json!({ "filters": {}, "all": true, "dry_run": true }),
+        json!({}),
+    ] {
         assert_eq!(observer.post("hosts/delete", &body).await.status, 403, "{body}");
     }
     assert_eq!(count(&server.rest).await, 3);
@@ -96,7 +101,8 @@ async fn a_deletion_goes_on_when_its_client_goes() {
     const HOSTS: u64 = 4_000;
     let mut server = TestServer::start().await;
     add_hosts_to(&mut server, HOSTS as u32).await;
-    let asked = server.rest.posting("hosts/delete", &json!({ "filters": { "query": "host-" } })).send();
+    let asked = server.rest.posting("hosts/delete", &json!({ "filters": { "query": "host-" } }));
+    let asked = asked.bearer_auth(server.rest.token()).send();
     let has_begun = eventually("the deletion begins", SOON, async || (count(&server.rest).await < HOSTS).then_some(()));
     tokio::select! {
         answer = asked => assert_eq!(answer.unwrap().status(), 200),

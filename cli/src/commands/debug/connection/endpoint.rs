@@ -67,6 +67,10 @@ fn judge(path: &str, status: StatusCode, body: &[u8]) -> anyhow::Result<()> {
     if status == StatusCode::MISDIRECTED_REQUEST {
         bail!("agents are not served at this address; the server answers: {}", refusal.error);
     }
+    if status == StatusCode::FORBIDDEN && refusal.error.contains("client certificate") {
+        // The server asks agents for certificates (server.agent_ca), and this is none.
+        return Ok(());
+    }
     let remedy = match status {
         StatusCode::TOO_MANY_REQUESTS => "too many hosts enroll at this moment; try again",
         StatusCode::NOT_FOUND => "agents are not served here; are the address and url-prefix right?",

@@ -159,7 +159,13 @@ impl EnrollingHost {
         if !quotas.take(enrollment, self.row.enroll_secret_id) {
             return EnrollVerdict::NoPlace;
         }
+        let platform_before = self.row.platform.clone();
         details::put_into(&mut self.row, &enrollment.said);
+        if self.row.platform != platform_before {
+            // Another system: what the host was asked before says nothing of this one.
+            self.row.label_updated_at = Moment::NEVER;
+            self.row.detail_updated_at = Moment::NEVER;
+        }
         self.row.enrolled_at = *now;
         self.row.updated_at = *now;
         self.row.enroll_secret_id = Some(enrollment.secret_id);

@@ -76,9 +76,12 @@ fn with_places(hosts: &ByIdentifier, all: &[&Enrollment], identifiers: &[Option<
     let mut secret_ids = BTreeSet::new();
     for (enrollment, identifier) in all.iter().zip(identifiers) {
         let Some(identifier) = identifier else { continue };
-        let same = hosts.get(&case::fold(identifier)).map_or(&[][..], Vec::as_slice);
+        let folded = case::fold(identifier);
+        let same = hosts.get(&folded).map_or(&[][..], Vec::as_slice);
         let before = position(same, identifier).and_then(|at| same[at].row.enroll_secret_id);
-        if enrollment.takes_place(before) {
+        // A host that enrolls several times at once may have another secret before each of them.
+        let is_alone = || identifiers.iter().flatten().filter(|other| case::fold(other) == folded).count() == 1;
+        if enrollment.takes_place(before) || (enrollment.takes_place(None) && !is_alone()) {
             secret_ids.insert(enrollment.secret_id);
         }
     }
@@ -170,6 +173,7 @@ async fn read_labels_and_keys(
 async fn write_hosts(tx: &store::Tx, hosts: &mut ByIdentifier, now: Moment) -> store::Result<bool> {
     let columns: Vec<Column> = (details::COLUMNS.iter().copied())
         .chain([Column::InstanceId, Column::EnrolledAt, Column::UpdatedAt, Column::EnrollSecretId])
+        .chain([Column::LabelUpdatedAt, Column::DetailUpdatedAt])
         .collect();
     let changed = || hosts.values().flatten().filter(|host| host.is_changed);
     // Sorted by id, as all who lock several rows do.
