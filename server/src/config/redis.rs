@@ -47,7 +47,7 @@ section! {
         sentinel_password: Secret = Secret::default(),
         /// File that contains the password for the Sentinels.
         sentinel_password_path: Option<PathBuf> = None,
-        /// No effect (accepted for Fleet): redis.read_timeout includes sending.
+        /// No effect (accepted for Fleet): the timeout of reading includes sending.
         write_timeout: Duration = Duration::from_secs(1),
         /// No effect (accepted for Fleet): commands share four connections.
         max_open_conns: u32 = 0,

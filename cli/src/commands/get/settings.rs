@@ -17,7 +17,7 @@ pub async fn enroll_secret(server: &RestClient, args: SecretArgs) -> anyhow::Res
         return print::items(&[PrintedDocument::new("enroll_secret", &found.spec)?], args.format);
     }
     // Any secret that is good will do; the newest is the one that stays when secrets are changed over.
-    let now = chrono::Utc::now();
+    let now = std::time::SystemTime::now().into();
     match found.spec.secrets.iter().filter(|secret| secret.admits(now)).max_by_key(|secret| secret.created_at) {
         Some(newest) => output::line(&newest.secret),
         None if !found.spec.secrets.is_empty() => {

@@ -1,5 +1,7 @@
 //! Servers that refuse every change of operators.
 
+use agent_compat::agent::{Flags, Identity, Platform};
+
 use crate::rest::operations::{self, furnished};
 use crate::support::{Rest, TestServer};
 
@@ -60,7 +62,9 @@ async fn every_change_is_refused_and_recorded_while_hosts_go_on() {
 
     let query = serde_json::json!({ "kind": "query", "spec": { "name": "q", "query": "SELECT 1" } });
     assert_eq!(server.rest.try_apply(&[query], true).await.status, 200);
-    let mut agent = server.enrolled(7).await;
+    let flags = Flags { enroll_secret: "one".into(), ..Flags::default() };
+    let mut agent = server.address.agent_with(Identity::simulated(7, 1, Platform::Linux), flags);
+    assert!(agent.enroll().await.verdict.is_success());
     assert!(agent.config().await.verdict.is_success());
     assert!(agent.read().await.verdict.is_success());
 }

@@ -38,12 +38,15 @@ async fn ids(server: &TestServer, path: &str) -> Vec<i64> {
     server.rest.read::<HostList>(path).await.hosts.iter().map(|host| host.id).collect()
 }
 
+/// Filters, and the ids of the hosts that they find.
+type FilterCase<'a> = (&'a [(&'a str, &'a str)], &'a [i64]);
+
 #[tokio::test]
 async fn whatever_is_asked_of_hosts_the_filters_find_the_same() {
     let mut server = TestServer::start().await;
     let label = mixed(&mut server).await;
     let label = &*label.to_string();
-    let cases: [(&[(&str, &str)], &[i64]); 15] = [
+    let cases: [FilterCase<'_>; 15] = [
         (&[], &[1, 2, 3, 4, 5, 6]),
         (&[("label_id", label)], &[1, 3, 5]),
         (&[("label_id", label), ("platform", "linux")], &[1, 3]),
@@ -76,7 +79,8 @@ async fn whatever_is_asked_of_hosts_the_filters_find_the_same() {
         let filters: Map<String, Value> = (filter.iter())
             .map(|(key, value)| ((*key).to_owned(), value.parse::<i64>().map_or(json!(value), |number| json!(number))))
             .collect();
-        let found = server.rest.post("hosts/delete", &json!({ "filters": filters, "dry_run": true })).await;
+        let found =
+            server.rest.post("hosts/delete", &json!({ "filters": filters, "all": true, "dry_run": true })).await;
         assert_eq!(found.status, 200, "{query}: {}", found.text);
         assert_eq!(found.json(), json!({ "count": expected.len() }), "{query}");
     }

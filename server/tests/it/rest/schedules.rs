@@ -63,7 +63,7 @@ async fn a_query_with_an_interval_is_scheduled_on_all_hosts() {
     assert_eq!(read(&server.rest).await, expected);
     let config: Value = serde_json::from_slice(&agent.config().await.response.unwrap().body).unwrap();
     assert_eq!(config["packs"]["Global"]["queries"]["a"]["interval"], 60, "{config}");
-    let again = server.rest.apply(&[full.clone()]).await;
+    let again = server.rest.apply(std::slice::from_ref(&full)).await;
     assert_eq!(outcomes(&again), [("query", "a", Action::Unchanged)]);
 
     // Documents without the key leave the schedule alone; 0 takes the query out of it.
