@@ -32,7 +32,7 @@ async fn hosts_are_refetched_and_deleted_by_name() {
 
     for (flags, part) in [
         (vec!["hosts", "delete"], "name hosts, or what they have in common"),
-        (vec!["hosts", "delete", "x", "--status", "offline"], "cannot be used along side"),
+        (vec!["hosts", "delete", "x", "--status", "offline"], "cannot be used together with"),
         (vec!["hosts", "delete", "--label", "none"], "no label is named \"none\""),
         (vec!["hosts", "delete", "--status", "gone"], "invalid value 'gone'"),
         (vec!["hosts", "refetch"], "name the hosts"),

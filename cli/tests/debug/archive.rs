@@ -193,7 +193,7 @@ fn who_may_not_ask_is_told_before_anything_is_collected() {
     let login = ["--context", "observer", "login", "--email", "o@example.com", "--password", "only-for-tests-2!"];
     server.good(&login);
     let run = server.bad(&["--context", "observer", "debug", "archive"]);
-    assert!(run.stderr.contains("your role does not allow this (/debug is for users with the role admin)"), "{run:?}");
+    assert!(run.stderr.contains("/debug is for users with the role admin"), "{run:?}");
     server.good(&["logout"]);
     assert!(server.bad(&["debug", "archive"]).stderr.contains("fleetctl login"));
     let files = std::fs::read_dir(server.fleetctl.path()).unwrap();
