@@ -419,7 +419,9 @@ async fn carves_are_listed_shown_and_downloaded() {
     carver.block(&agent, session, 0).await;
     let list = console.good(&["get", "carves"]);
     assert!(
-        list.contains("| 1  | 2026-01-15T12:00:00Z | 1       | 33%        | 300000     | no      |          | 4998d406-"),
+        list.contains(
+            "| 1  | 2026-01-15T12:00:00Z | 1       | 33%        | 300000     | no      |          | 4998d406-"
+        ),
         "{list}"
     );
     let early = console.bad(&["get", "carve", "1", "--outfile", "x.tar"]);

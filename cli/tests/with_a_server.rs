@@ -215,7 +215,8 @@ fn observers_see_a_host_without_what_it_runs() {
     let _server = Canned::start(&fleetctl, &answers);
     let run = fleetctl.run(&["get", "host", "x", "--json"]);
     assert_eq!((run.code, json(&run.stdout)["spec"].clone()), (Some(0), json(HOST)["host"].clone()), "{run:?}");
-    let note = "effective configuration and schedule are not shown: your role does not allow this; ask an administrator\n";
+    let note =
+        "effective configuration and schedule are not shown: your role does not allow this; ask an administrator\n";
     assert_eq!(run.stderr, note);
     let run = fleetctl.run(&["get", "host", "x", "--why"]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");

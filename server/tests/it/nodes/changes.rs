@@ -62,6 +62,8 @@ async fn a_pack_that_excludes_a_label() {
     for server in [&one, &other] {
         assert!(config_at(server, &mut agent).await["packs"]["p"].is_null());
     }
+    // Until then a node could ask hosts without the new label.
+    one.clock.advance(Duration::from_secs(15));
     one.address.draw(&mut agent);
     settle(&mut agent).await;
     one.run_tasks().await;
