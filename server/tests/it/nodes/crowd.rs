@@ -26,6 +26,8 @@ async fn hosts_that_pick_a_server_at_random_are_asked_once() {
     .await;
     let other = TestServer::beside(&one).await;
     one.rest.apply(&[label("l", "SELECT 1")]).await;
+    // Whoever is asked before is asked once more.
+    one.clock.advance(Duration::from_secs(15));
     other.run_tasks().await;
     let servers = [&one, &other];
     let ledger = Ledger::default();

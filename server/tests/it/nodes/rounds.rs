@@ -6,10 +6,14 @@ use std::time::Duration;
 use super::{known_to_both, two};
 use crate::checkin::{label, questions};
 
+/// Time after which all servers know a new label: whoever is asked before is asked once more.
+const TOLD: Duration = Duration::from_secs(15);
+
 #[tokio::test]
 async fn what_one_server_asked_another_takes() {
     let (one, other) = two().await;
     one.rest.apply(&[label("l", "SELECT 1")]).await;
+    one.clock.advance(TOLD);
     other.run_tasks().await;
     let mut agent = known_to_both(&one, &other, 1).await;
     let read = agent.read().await;

@@ -94,6 +94,8 @@ pub async fn server() -> TestServer {
     })
     .await;
     server.rest.apply_yaml(DOCUMENTS).await;
+    // Hosts that are asked before are asked about its labels once more.
+    server.clock.advance(Duration::from_secs(15));
     server
 }
 
