@@ -55,7 +55,7 @@ async fn a_change_takes_few_statements() {
                 send(&server, "PATCH", &query, Some(&changed)).await;
             })
             .await,
-            21.0,
+            22.0,
         ),
     ];
     let is_met = counted.iter().all(|(_, statements, most)| (1.0..=*most).contains(statements));
