@@ -10,6 +10,9 @@ use tempfile::TempDir;
 
 use super::{Address, eventually, mariadb, on_mariadb, on_redis};
 
+/// A flag that servers of older versions do not have.
+const UNKNOWN_TO_OLDER: &str = "--carves_dir=";
+
 /// How long a start may take on a busy machine.
 const START: Duration = Duration::from_secs(30);
 
@@ -115,7 +118,9 @@ impl ServerSetup {
     /// Program and arguments of the server.
     pub fn words(&self) -> Vec<String> {
         let program = self.program.display().to_string();
-        [program, "serve".to_owned(), "--until-stdin-closes".to_owned()].into_iter().chain(self.flags.clone()).collect()
+        let is_of_this_build = self.program == Path::new(env!("CARGO_BIN_EXE_muster"));
+        let flags = self.flags.iter().filter(|flag| is_of_this_build || !flag.starts_with(UNKNOWN_TO_OLDER)).cloned();
+        [program, "serve".to_owned(), "--until-stdin-closes".to_owned()].into_iter().chain(flags).collect()
     }
 
     /// The server as a command that has not been run.
