@@ -32,9 +32,7 @@ pub(super) async fn delete_many(
     request: JsonBody<HostsToDelete>,
 ) -> std::result::Result<HttpResponse, actix_web::Error> {
     let HostsToDelete { ids, filters, all, dry_run } = request.into_inner();
-    let allowed =
-        if dry_run { caller.0.may(Permission::WriteHosts) } else { caller.0.may_change(Permission::WriteHosts) };
-    allowed.map_err(Failed)?;
+    caller.0.may_write(Permission::WriteHosts, dry_run).map_err(Failed)?;
     let wanted = wanted(ids, filters, all)?;
     let ids = pick(&api, &caller.0, wanted).await.map_err(Failed)?;
     if dry_run {

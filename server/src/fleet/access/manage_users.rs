@@ -177,7 +177,7 @@ impl Access {
     /// [`Error::Invalid`] if the old password is wrong or the new one is weak, [`Error::TooMany`] if
     /// the user has shown the old one too often; log-ins do not count.
     pub async fn change_password(&self, principal: &Principal, request: &ChangePassword) -> Result<()> {
-        principal.passes("change_password")?;
+        self.gate.pass(&principal.actor(), "change_password")?;
         let id = principal.user.id;
         self.attempts.own_password(id, self.clock.now()).map_err(|retry_after| self.too_many(retry_after))?;
         let old_hash = store::users::password_hash(self.store.reader(), id).await?;

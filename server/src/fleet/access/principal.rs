@@ -150,14 +150,14 @@ impl Principal {
     /// As there, and [`Error::Closed`] while nobody may.
     pub fn may_change(&self, permission: Permission) -> Result<()> {
         self.may(permission)?;
-        self.passes(permission.word())
+        self.passes(permission)
     }
 
     /// As [`Principal::may_change`], or as [`Principal::may`] for what only tells what would change.
     ///
     /// # Errors
     /// As there.
-    pub(in crate::fleet) fn may_write(&self, permission: Permission, dry_run: bool) -> Result<()> {
+    pub fn may_write(&self, permission: Permission, dry_run: bool) -> Result<()> {
         if dry_run { self.may(permission) } else { self.may_change(permission) }
     }
 
@@ -168,8 +168,8 @@ impl Principal {
 
     /// # Errors
     /// [`Error::Closed`] while nobody may change anything or ask hosts.
-    pub(in crate::fleet) fn passes(&self, change: &'static str) -> Result<()> {
-        self.gate.pass(&self.actor(), change)
+    pub(in crate::fleet) fn passes(&self, permission: Permission) -> Result<()> {
+        self.gate.pass(&self.actor(), permission.word())
     }
 
     pub(in crate::fleet) fn actor(&self) -> Actor {

@@ -105,18 +105,16 @@ impl Carves {
             if hosts::locked(tx, host.id).await?.is_none() {
                 return Err(Error::no_such("Host", host.id));
             }
-            if let Some(before) = carves::of_host(tx, host.id, &new.carve_id).await? {
+            let before = carves::of_host(tx, host.id, &new.carve_id).await?;
+            if let Some(before) = &before {
                 if before.status == CarveStatusWord::Complete {
                     return Err(Error::invalid("carve_id", "this carve has come already"));
                 }
                 carves::delete(tx, before.id).await?;
-                self.check_room(tx, host.id, signed(new.carve_size)).await?;
-                carves::insert(tx, row.clone()).await?;
-                return Ok(Some(before.content_key));
             }
             self.check_room(tx, host.id, signed(new.carve_size)).await?;
             carves::insert(tx, row.clone()).await?;
-            Ok(None)
+            Ok(before.map(|before| before.content_key))
         });
         if let Some(before) = within(self.store_timeout, begin).await? {
             // At once: its bytes do not count any more, and agents may begin again as often as they like.

@@ -214,7 +214,7 @@ impl Live {
 
     /// Finds the query, and checks that this operator may ask it.
     pub(super) async fn question(&self, principal: &Principal, ask: Ask<'_>) -> Result<SavedOrOwnQuery> {
-        principal.passes("run_live_queries")?;
+        principal.passes(Permission::RunLiveQueries)?;
         if let Ask::Sql(text) = ask {
             principal.may(Permission::RunLiveQueries)?;
             sql::check(text).map_err(|reason| Error::invalid("query", reason))?;

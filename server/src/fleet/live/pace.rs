@@ -20,7 +20,7 @@ use super::progress::pace_of;
 use super::{Job, Live};
 use crate::bus::{BusError, LivePace};
 use crate::config::MAX_LIVE_RATE;
-use crate::fleet::access::Principal;
+use crate::fleet::access::{Permission, Principal};
 use crate::fleet::{Error, Result};
 use crate::store::{self, activities, live_queries::OpenRow};
 
@@ -65,10 +65,10 @@ impl Live {
         }
         match change {
             PaceChange::Pause => {}
-            PaceChange::Resume => principal.passes("run_live_queries")?,
+            PaceChange::Resume => principal.passes(Permission::RunLiveQueries)?,
             PaceChange::Rate(rate) => {
                 checked(rate)?;
-                principal.passes("run_live_queries")?;
+                principal.passes(Permission::RunLiveQueries)?;
             }
         }
         // Before anything is written. What fails later takes effect when the rows are compared.
