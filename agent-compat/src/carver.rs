@@ -14,7 +14,7 @@ use crate::test_agent::{Exchange, TestAgent};
 /// Attempts of one request, from 5.22 on.
 const ATTEMPTS: u32 = 3;
 
-/// What an agent says of its carve afterwards, in the column `status` of its table `carves`.
+/// State that an agent gives its carve afterwards, in the column `status` of its table `carves`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CarveOutcome {
     /// `SUCCESS`. Old agents say so whatever they left out: these blocks.
@@ -39,7 +39,7 @@ pub struct Carver {
     pub contents: Vec<u8>,
 }
 
-/// What the carver makes of an answer: the JSON in it, or nothing if it is to try again.
+/// Outcome of an answer for the carver: the JSON in it, or nothing if it is to try again.
 #[must_use]
 pub fn accepted(body: &[u8]) -> Option<Value> {
     if body.is_empty() { Some(Value::Null) } else { serde_json::from_slice(body).ok() }

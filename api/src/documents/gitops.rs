@@ -11,7 +11,7 @@ use super::problem::DocumentProblem;
 use super::read::{Documents, ParsedDocument};
 use super::variables;
 
-/// What files refer to.
+/// Other files and variables, to which a file refers.
 pub trait Surroundings {
     /// The text of another file.
     ///
@@ -115,7 +115,7 @@ fn references(node: &YamlNode, found: &mut Vec<String>) {
     }
 }
 
-/// What reading many files has found, besides documents.
+/// Findings of reading many files, besides documents.
 #[derive(Debug, Default)]
 pub struct Gathered {
     pub problems: Vec<DocumentProblem>,

@@ -55,7 +55,7 @@ impl Documents {
         Ok((self.sources.len() - 1, roots))
     }
 
-    /// What is no document, although it looks like one.
+    /// Problems of a file that is something else than documents, although it looks like them.
     pub(super) fn refused(&self, source: usize, roots: &[YamlNode]) -> Vec<DocumentProblem> {
         let Some(source) = self.sources.get(source) else { return Vec::new() };
         let reason = "looks like an osquery pack or configuration; convert it first with: fleetctl convert -f FILE";
