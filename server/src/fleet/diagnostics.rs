@@ -127,7 +127,7 @@ impl Diagnostics {
     pub async fn redis_keys(&self) -> std::result::Result<RedisKeys, Unshown> {
         let redis = self.redis()?;
         let open = self.bus.held().into_iter().collect();
-        let (nodes, streams) = tokio::join!(redis.keys(), redis.live_streams(open));
+        let (nodes, streams) = tokio::join!(Box::pin(redis.keys()), Box::pin(redis.live_streams(open)));
         let (streams, left_out) = streams.map_err(unavailable)?;
         let shown = |streams: LiveStreams| RedisLiveKeys {
             live_query_id: streams.job.id,

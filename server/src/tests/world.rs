@@ -21,12 +21,12 @@ use crate::tests::mariadb;
 
 pub const PASSWORD: &str = "not-a-real-secret-1";
 
-/// A server that is set up, without its listener.
+/// A server that is set up, without its listener. Boxed: tests hold many in futures, which stand on the stack of a thread.
 pub struct World {
-    pub app: App,
+    pub app: Box<App>,
     /// An administrator's.
     pub token: String,
-    config: Config,
+    config: Box<Config>,
     folder: Arc<TempDir>,
 }
 
@@ -44,7 +44,7 @@ impl World {
 
     pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        let mut config = Config::default();
+        let mut config = Box::new(Config::default());
         config.sqlite.path = folder.path().join("muster.db");
         config.filesystem.status_log_file = folder.path().join("status.log");
         config.filesystem.result_log_file = folder.path().join("result.log");
@@ -53,7 +53,7 @@ impl World {
             on_mariadb(&mut config).await;
         }
         change(&mut config);
-        let mut world = Self::of(config, folder, String::new()).await;
+        let mut world = Box::pin(Self::of(config, folder, String::new())).await;
         let admin = json!({ "admin": { "email": "admin@example.com", "name": "Admin", "password": PASSWORD } });
         let answered = world.send(Method::POST, "/api/v1/setup", None, Some(admin)).await;
         assert_eq!(answered.status, 200, "{:?}", answered.body);
@@ -68,16 +68,16 @@ impl World {
         config.filesystem.status_log_file = own("status.log");
         config.filesystem.result_log_file = own("results").join("result.log");
         config.live.dir = Some(own("live"));
-        Self::of(config, Arc::clone(&self.folder), self.token.clone()).await
+        Box::pin(Self::of(config, Arc::clone(&self.folder), self.token.clone())).await
     }
 
-    async fn of(config: Config, folder: Arc<TempDir>, token: String) -> Self {
+    async fn of(config: Box<Config>, folder: Arc<TempDir>, token: String) -> Self {
         let clock = Clock::manual(Moment(1_600_000_000_000_000));
-        let app = App::build(&config, clock, &Lifecycle::default()).await.unwrap();
+        let app = Box::pin(App::build(&config, clock, &Lifecycle::default())).await.unwrap();
         // As the tasks do it, which do not run here.
         app.fleet.follow().await.unwrap();
         app.fleet.hosts.compare_directory().await.unwrap();
-        Self { app, token, config, folder }
+        Self { app: Box::new(app), token, config, folder }
     }
 
     /// Adds a user of this role and logs in.

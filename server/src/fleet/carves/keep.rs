@@ -40,7 +40,7 @@ impl Carves {
             Put::Kept => {}
             Put::Differs => return Err(Error::invalid("block_id", "this block is there already, with other bytes")),
         }
-        let ended = within(self.store_timeout, self.note(carve.id, block.block_id, bytes)).await?;
+        let ended = within(self.store_timeout, Box::pin(self.note(carve.id, block.block_id, bytes))).await?;
         if let Some(carve) = ended {
             self.metrics.carves("complete", 1);
             tracing::info!(

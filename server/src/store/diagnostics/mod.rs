@@ -83,8 +83,8 @@ impl DatabaseDiagnostics {
         // Nobody closes the semaphore.
         let permit = Arc::clone(&self.connections).acquire_owned().await.ok();
         let db = match &self.mysql {
-            Some(mysql) => dialect::connect_mysql(mysql, ConnectionUse::Diagnose, &Arc::default()).await?,
-            None => dialect::connect_sqlite(&self.sqlite, SqliteUse::Diagnose).await?,
+            Some(mysql) => Box::pin(dialect::connect_mysql(mysql, ConnectionUse::Diagnose, &Arc::default())).await?,
+            None => Box::pin(dialect::connect_sqlite(&self.sqlite, SqliteUse::Diagnose)).await?,
         };
         Ok(DiagnosisConnection { db, _permit: permit })
     }
