@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 
-.PHONY: assets book run test test-fast test-dist test-faults test-upgrade screenshots pictures soak lint docs fmt ci clean dist bench bench-quick bench-redis
+.PHONY: assets book chaos run test test-fast test-dist test-faults test-upgrade screenshots pictures soak lint docs fmt ci clean dist bench bench-quick bench-redis
 
 ## Build quickly, start a server with a small simulated fleet, and show where to look. Ctrl-C stops all of it.
 run:
@@ -55,6 +55,12 @@ test-upgrade:
 	    scripts/build-version $$version target/old/$$version; \
 	    MUSTER_OLD_SERVER=$(CURDIR)/target/old/$$version/muster scripts/run-tests --workspace --test it -- --ignored upgrade::; \
 	done
+
+## Break parts at random under load for MINUTES, check every promise, and write target/chaos.md. SEED repeats the faults of a run.
+chaos:
+	scripts/install-test-services
+	MUSTER_CHAOS_MINUTES=$(MINUTES) MUSTER_CHAOS_SEED=$(SEED) MUSTER_CHAOS_AGENTS=$(AGENTS) MUSTER_CHAOS_REPORT=$(CURDIR)/target/chaos.md \
+	    $(CARGO) test --workspace --test it -- --ignored --exact chaos::random::faults_break_no_promise --nocapture
 
 ## Write every page of the dashboard, at two widths and more and in both themes, into target/screenshots (3 minutes).
 screenshots:

@@ -49,14 +49,9 @@ async fn fill_and_recover(load: Load, results: &Path, size_when_full: u64, make_
 }
 
 /// Starts a server whose writes fail beyond a limit, once there is one, instead of ending it by a signal.
-async fn limitable(setup: &ServerSetup) -> ServerProcess {
-    let mut command = Command::new("bash");
-    command
-        .args(["-c", "trap '' XFSZ; exec \"$@\"", "bash"])
-        .args(setup.words())
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin");
-    let process = setup.start_by(command).await;
+async fn limitable(setup: &mut ServerSetup) -> ServerProcess {
+    setup.survive_full_disks();
+    let process = setup.start().await;
     Rest::new(&setup.address()).set_up().await;
     process
 }
@@ -70,8 +65,8 @@ fn limit_files(process: &ServerProcess, bytes: &str) {
 #[tokio::test]
 async fn a_file_that_may_not_grow_loses_and_doubles_nothing() {
     const LIMIT: u64 = 6 * 1024 * 1024;
-    let setup = ServerSetup::new(&[]);
-    let mut process = limitable(&setup).await;
+    let mut setup = ServerSetup::new(&[]);
+    let mut process = limitable(&mut setup).await;
     limit_files(&process, &LIMIT.to_string());
     let load = load(&setup.address()).await;
     fill_and_recover(load, &setup.results(), LIMIT, async || limit_files(&process, "unlimited")).await;
@@ -86,8 +81,8 @@ async fn a_file_that_may_not_grow_loses_and_doubles_nothing() {
 /// Without room for the database nobody new can enroll, and nobody else notices.
 #[tokio::test]
 async fn a_database_that_may_not_grow_disturbs_only_enrollment() {
-    let setup = ServerSetup::on_sqlite(&[]);
-    let mut process = limitable(&setup).await;
+    let mut setup = ServerSetup::on_sqlite(&[]);
+    let mut process = limitable(&mut setup).await;
     let mut known = setup.address().enrolled(0).await;
     let size = std::fs::metadata(setup.folder().join("muster.db-wal")).unwrap().len();
     limit_files(&process, &(size + 20_000).to_string());

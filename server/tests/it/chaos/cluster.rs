@@ -41,6 +41,11 @@ impl Cluster {
 
     /// As [`Cluster::start`], with servers of another version.
     pub async fn start_by(program: Option<&Path>, flags: &[&str]) -> Self {
+        Self::start_furnished(flags, |setup| setup.run_by(program)).await
+    }
+
+    /// As [`Cluster::start`], with servers that are changed before they start.
+    pub async fn start_furnished(flags: &[&str], furnish: impl Fn(&mut ServerSetup)) -> Self {
         // What is committed outlives the process.
         let mariadb = tokio::task::block_in_place(|| Mariadb::start(&["--innodb-flush-log-at-trx-commit=2"]));
         let redis = RedisProcess::start().await;
@@ -59,7 +64,7 @@ impl Cluster {
         ];
         let all: Vec<&str> = shared.iter().map(String::as_str).chain(FLAGS).chain(flags.iter().copied()).collect();
         let mut setups = [ServerSetup::on_sqlite(&all), ServerSetup::on_sqlite(&all)];
-        setups.iter_mut().for_each(|setup| setup.run_by(program));
+        setups.iter_mut().for_each(furnish);
         tokio::task::block_in_place(|| setups[0].prepare());
         let servers = [Some(setups[0].start().await), Some(setups[1].start().await)];
         let first = Rest::new(&setups[0].address()).set_up().await;

@@ -2,12 +2,15 @@
 //! request, and an operator who watches. Whatever fails, nobody is told anything wrong, nothing acknowledged is lost,
 //! and everything works again without help.
 
+mod certificates;
 mod cluster;
 mod database;
+mod faults;
 mod fleet;
 mod invariants;
 mod leases;
 mod live;
+mod random;
 mod redis;
 mod servers;
 mod upgrade;

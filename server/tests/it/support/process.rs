@@ -23,6 +23,11 @@ pub struct ServerSetup {
     folder: TempDir,
     port: u16,
     flags: Vec<String>,
+    /// The certificate of whom agents trust, if it is not the server's own.
+    authority: Option<PathBuf>,
+    survives_full_disks: bool,
+    /// How far the server's clock is off, as `faketime` writes it.
+    clock_off: Option<&'static str>,
 }
 
 impl ServerSetup {
@@ -67,12 +72,35 @@ impl ServerSetup {
             all.retain(|other| !other.starts_with(&format!("--{name}=")));
             all.push(format!("--{flag}"));
         }
-        Self { program: env!("CARGO_BIN_EXE_muster").into(), folder, port, flags: all }
+        Self {
+            program: env!("CARGO_BIN_EXE_muster").into(),
+            folder,
+            port,
+            flags: all,
+            authority: None,
+            survives_full_disks: false,
+            clock_off: None,
+        }
     }
 
     /// From now on, starts another program: a server of another version, or the one of this build (`None`).
     pub fn run_by(&mut self, program: Option<&Path>) {
         self.program = program.map_or_else(|| env!("CARGO_BIN_EXE_muster").into(), Path::to_owned);
+    }
+
+    /// Lets agents trust whoever has a certificate of this authority.
+    pub fn trust(&mut self, authority: PathBuf) {
+        self.authority = Some(authority);
+    }
+
+    /// From the next start on, writes beyond a limit fail, once there is one, instead of ending the server by a signal.
+    pub fn survive_full_disks(&mut self) {
+        self.survives_full_disks = true;
+    }
+
+    /// From the next start on, shows the server a time that is off, such as `+4s`; or the right one (`None`).
+    pub fn set_clock_off(&mut self, clock_off: Option<&'static str>) {
+        self.clock_off = clock_off;
     }
 
     /// Makes or migrates the tables of MySQL.
@@ -110,7 +138,8 @@ impl ServerSetup {
         if self.flags.iter().any(|flag| flag == "--server_tls=false") {
             Address { url: format!("http://127.0.0.1:{}", self.port), trust: Trust::Anyone }
         } else {
-            let trust = Trust::CaFile(self.folder().join("tls/server.crt"));
+            let authority = self.authority.clone();
+            let trust = Trust::CaFile(authority.unwrap_or_else(|| self.folder().join("tls/server.crt")));
             Address { url: format!("https://127.0.0.1:{}", self.port), trust }
         }
     }
@@ -120,7 +149,18 @@ impl ServerSetup {
         let program = self.program.display().to_string();
         let is_of_this_build = self.program == Path::new(env!("CARGO_BIN_EXE_muster"));
         let flags = self.flags.iter().filter(|flag| is_of_this_build || !flag.starts_with(UNKNOWN_TO_OLDER)).cloned();
-        [program, "serve".to_owned(), "--until-stdin-closes".to_owned()].into_iter().chain(flags).collect()
+        let mut words = Vec::new();
+        if self.survives_full_disks {
+            words.extend(["/bin/bash", "-c", "trap '' XFSZ; exec \"$@\"", "bash"].map(str::to_owned));
+        }
+        if let Some(off) = self.clock_off {
+            // Not by the command `faketime`, which stays the parent of what it starts.
+            words.extend(["/usr/bin/env", "DONT_FAKE_MONOTONIC=1"].map(str::to_owned));
+            words.extend([format!("LD_PRELOAD={}", faketime().display()), format!("FAKETIME={off}")]);
+        }
+        words.extend([program, "serve".to_owned(), "--until-stdin-closes".to_owned()]);
+        words.extend(flags);
+        words
     }
 
     /// The server as a command that has not been run.
@@ -214,6 +254,13 @@ impl Drop for ServerProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The library that shows programs another time.
+fn faketime() -> PathBuf {
+    let folders = std::fs::read_dir("/usr/lib").unwrap().flatten();
+    let mut files = folders.map(|folder| folder.path().join("faketime/libfaketime.so.1"));
+    files.find(|file| file.exists()).expect("there is no libfaketime: scripts/install-test-services installs it")
 }
 
 /// A port that stays free while nobody listens on it: below those the system gives to outgoing connections.
