@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::report::LeftReport;
 use crate::fleet::hosts::BUILTIN;
-use crate::fleet::packs::{GLOBAL, narrowed_name};
+use crate::fleet::packs::{GLOBAL, Narrowing};
 use crate::store::case;
 use crate::store::entity::enroll_secrets::Model as Secret;
 use crate::store::import_fleet::{
@@ -49,12 +49,12 @@ pub(super) fn of_schedule(schedule: &FleetSchedule) -> Converted {
         let queries = made.unique("the global schedule", global);
         made.documents.push(document("global_schedule", json!({ "queries": queries })));
     }
-    for (labels, queries) in by_labels {
-        let name = narrowed_name(&labels);
+    for (narrowing, queries) in by_labels {
+        let name = narrowing.pack_name();
         made.notes.push(format!(
             "queries of the schedule that Fleet narrows to labels are in the pack {name:?}, so results are named after it"
         ));
-        made.pack(json!({ "name": name, "targets": { "labels": labels } }), queries);
+        made.pack(json!({ "name": name, "targets": narrowing.targets() }), queries);
     }
     made
 }
@@ -163,8 +163,8 @@ impl Converted {
         schedule: &FleetSchedule,
         labels: &HashMap<i64, String>,
         global: &mut Vec<Value>,
-    ) -> BTreeMap<Vec<String>, Vec<Value>> {
-        let mut by_labels: BTreeMap<Vec<String>, Vec<Value>> = BTreeMap::new();
+    ) -> BTreeMap<Narrowing, Vec<Value>> {
+        let mut by_labels: BTreeMap<Narrowing, Vec<Value>> = BTreeMap::new();
         let mut reported = 0;
         for query in schedule.queries.iter().filter(|query| query.team_id.is_none() && query.interval > 0) {
             if query.is_logged == Some(false) {
@@ -174,22 +174,30 @@ impl Converted {
                 }
                 reported += 1;
             }
-            let narrowing: Vec<_> = schedule.query_labels.iter().filter(|label| label.query_id == query.id).collect();
-            if narrowing.iter().any(|label| label.is_excluded || label.is_required) {
-                let why = "its schedule leaves out the hosts of a label, or asks for several labels at once; schedule it by a \
-                           pack for a label of its own";
-                self.left.push(LeftReport::one(format!("schedule of query {:?}", query.name), why));
-                continue;
+            let of_query: Vec<_> = schedule.query_labels.iter().filter(|label| label.query_id == query.id).collect();
+            let mut narrowing = Narrowing::default();
+            let mut left_hosts = None;
+            for label in &of_query {
+                let name = label.label_id.and_then(|id| labels.get(&id));
+                match (name, label.is_excluded, label.is_required) {
+                    (Some(name), true, _) => drop(narrowing.excluded.insert(name.clone())),
+                    (Some(name), false, true) => drop(narrowing.all.insert(name.clone())),
+                    (Some(name), false, false) => drop(narrowing.any.insert(name.clone())),
+                    (None, false, false) => {}
+                    // Without it other hosts would run the query.
+                    (None, true, _) => left_hosts = Some("a label whose hosts it leaves out does not come along"),
+                    (None, false, true) => left_hosts = Some("a label that its hosts must be in does not come along"),
+                }
             }
-            let targets: BTreeSet<String> =
-                narrowing.iter().filter_map(|label| labels.get(&label.label_id?)).cloned().collect();
-            if targets.is_empty() && !narrowing.is_empty() {
+            if let Some(why) = left_hosts {
+                self.left.push(LeftReport::one(format!("schedule of query {:?}", query.name), why));
+            } else if narrowing.is_none() && !of_query.is_empty() {
                 let why = "none of its labels comes along";
                 self.left.push(LeftReport::one(format!("schedule of query {:?}", query.name), why));
-            } else if targets.is_empty() {
+            } else if narrowing.is_none() {
                 global.push(own_schedule(query));
             } else {
-                by_labels.entry(targets.into_iter().collect()).or_default().push(own_schedule(query));
+                by_labels.entry(narrowing).or_default().push(own_schedule(query));
             }
         }
         if reported > 0 {
@@ -412,8 +420,15 @@ mod tests {
                 scheduled(5, "e", ""),
                 FleetQuery { team_id: Some(3), ..scheduled(6, "f", "") },
                 scheduled(9, "g", ""),
+                scheduled(10, "h", ""),
+                scheduled(11, "i", ""),
             ],
-            query_labels: vec![of_label(5, 7), QueryLabel { is_excluded: true, ..of_label(9, 7) }],
+            query_labels: vec![
+                of_label(5, 7),
+                QueryLabel { is_excluded: true, ..of_label(9, 7) },
+                QueryLabel { is_required: true, ..of_label(10, 7) },
+                QueryLabel { is_excluded: true, ..of_label(11, 8) },
+            ],
         });
         let schedule = made.documents.iter().find(|doc| doc["kind"] == "global_schedule").unwrap();
         assert_eq!(
@@ -426,7 +441,12 @@ mod tests {
         );
         assert_eq!(spec(&made, "pack", "Global (laptops)")["targets"]["labels"], json!(["laptops"]));
         let left: Vec<&str> = made.left.iter().map(|left| left.what.as_str()).collect();
-        assert_eq!(left, ["queries of teams", "schedule of query \"g\""]);
+        assert_eq!(
+            spec(&made, "pack", "Global (none of laptops)")["targets"]["labels_exclude_any"],
+            json!(["laptops"])
+        );
+        assert_eq!(spec(&made, "pack", "Global (all of laptops)")["targets"]["labels_include_all"], json!(["laptops"]));
+        assert_eq!(left, ["queries of teams", "schedule of query \"i\""]);
         assert_eq!(
             made.documents.iter().filter(|doc| doc["kind"] == "label").count(),
             1,
