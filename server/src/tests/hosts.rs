@@ -5,7 +5,7 @@ use sea_orm::{Set, Unchanged};
 use serde_json::json;
 
 use super::world::World;
-use crate::fleet::hosts::{Authenticated, HostFilter, HostState};
+use crate::fleet::hosts::{Authenticated, HostFilter, HostState, StillSo};
 use crate::store::{self, entity};
 
 #[actix_web::test]
@@ -108,4 +108,28 @@ async fn hosts_of_a_status_are_shown_as_they_were_picked() {
     let mut online = fleet.hosts.list(&principal, &in_state(HostState::Online)).await.unwrap();
     world.app.fleet.clock.advance(hour);
     assert_eq!(ids_and_states(online.read().await.unwrap()), [(1, HostStatus::Online)]);
+}
+
+/// A deletion that waits for others may find hosts that are back.
+#[actix_web::test]
+async fn a_host_that_is_back_is_not_deleted_for_its_state() {
+    let world = World::new().await;
+    let key = world.enroll("a", "ubuntu").await;
+    world.enroll("b", "ubuntu").await;
+    let fleet = &world.app.fleet;
+    let principal = fleet.access.authenticate(&world.token).await.unwrap();
+    fleet.clock.advance(std::time::Duration::from_secs(3600));
+    let offline = HostFilter { state: Some(HostState::Offline), ..HostFilter::default() };
+    let ids = fleet.hosts.list(&principal, &offline).await.unwrap().ids();
+    assert_eq!(ids, [1, 2]);
+    assert_eq!(world.host_of(&key).await, Some(1));
+    let still = StillSo { state: offline.state, silent_since: None };
+    assert_eq!(fleet.delete_hosts_still(&principal, &ids, still).await.unwrap(), 1);
+    assert_eq!(world.host_of(&key).await, Some(1));
+    world.get("hosts/2").await.expect(404);
+
+    let hour_ago = fleet.clock.now().minus(std::time::Duration::from_secs(3600));
+    let still = StillSo { state: None, silent_since: Some(hour_ago) };
+    assert_eq!(fleet.delete_hosts_still(&principal, &[1], still).await.unwrap(), 0);
+    assert_eq!(fleet.delete_hosts(&principal, &[1]).await.unwrap(), 1, "whoever names it means it");
 }
