@@ -44,6 +44,8 @@ pub struct Loaded {
     pub config: Config,
     /// What is somebody else's and is ignored.
     pub warnings: Vec<String>,
+    /// What a warning would be too long with: lines that follow it.
+    pub notes: Vec<String>,
 }
 
 impl Loaded {
@@ -51,6 +53,9 @@ impl Loaded {
     pub fn into_logged(self) -> Config {
         for warning in self.warnings {
             tracing::warn!("{warning}");
+        }
+        for note in self.notes {
+            tracing::info!("{note}");
         }
         self.config
     }
@@ -76,9 +81,9 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     layers.variables(&sources.variables);
     layers.flags(&sources.flags);
     layers.problems.extend(layers.config.contradictions());
-    let warnings = layers.warnings();
     if layers.problems.is_empty() {
-        Ok(Loaded { config: layers.config, warnings })
+        let (warnings, notes) = layers.warnings();
+        Ok(Loaded { config: layers.config, warnings, notes })
     } else {
         Err(ConfigErrors(layers.problems))
     }
@@ -191,14 +196,16 @@ impl Layers {
         }
     }
 
-    fn warnings(&self) -> Vec<String> {
+    /// Warnings, and the lines that follow them.
+    fn warnings(&self) -> (Vec<String>, Vec<String>) {
         let unknown = (!self.unknown_variables.is_empty()).then(|| {
             let names = self.unknown_variables.join(", ");
             format!(
                 "these variables begin with FLEET_ and are no settings of this server, so they are ignored: {names}"
             )
         });
-        self.unused.warning().into_iter().chain(unknown).collect()
+        let (unused, notes) = self.unused.warning();
+        (unused.into_iter().chain(unknown).collect(), notes)
     }
 }
 
@@ -217,14 +224,26 @@ impl Unused {
         }
     }
 
-    /// One warning for all of them.
-    fn warning(&self) -> Option<String> {
-        let reasons = self.0.iter().map(|(why, names)| {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            format!("{} ({why})", names.join(", "))
-        });
-        let reasons: Vec<String> = reasons.collect();
-        (!reasons.is_empty()).then(|| format!("these settings of Fleet have no effect here: {}", reasons.join("; ")))
+    /// One warning for all of them, and the lines that name them if there are too many for one.
+    fn warning(&self) -> (Option<String>, Vec<String>) {
+        const LONGEST: usize = 400;
+        const NAMES_OF_LINE: usize = 10;
+        let joined = |names: &[&str]| names.join(", ");
+        let reasons: Vec<(&str, Vec<&str>)> =
+            self.0.iter().map(|(why, names)| (*why, names.iter().map(String::as_str).collect())).collect();
+        let whole: Vec<String> = reasons.iter().map(|(why, names)| format!("{} ({why})", joined(names))).collect();
+        let whole = format!("these settings of Fleet have no effect here: {}", whole.join("; "));
+        match reasons.iter().map(|(_, names)| names.len()).sum::<usize>() {
+            0 => (None, Vec::new()),
+            _ if whole.len() <= LONGEST => (Some(whole), Vec::new()),
+            count => {
+                let warning = format!("{count} settings of Fleet have no effect here; the next lines name them");
+                let lines = reasons.iter().flat_map(|(why, names)| {
+                    names.chunks(NAMES_OF_LINE).map(move |names| format!("no effect here ({why}): {}", joined(names)))
+                });
+                (Some(warning), lines.collect())
+            }
+        }
     }
 }
 

@@ -4,9 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use muster_api::rest::Action;
-use muster_api::spec::{
-    DocumentKind, GlobalScheduleSpec, PackQuery, PackSpec, PackTargets, QueryDocument, QueryLogging,
-};
+use muster_api::spec::{DocumentKind, GlobalScheduleSpec, PackQuery, PackSpec, QueryDocument, QueryLogging};
 
 use super::packs::{PackNames, no_such_label};
 use super::{ApplyRun, Located, of_kind, to_value};
