@@ -283,3 +283,15 @@ fn the_exit_code_of_api_tells_whose_fault_it_is() {
     assert_eq!(json(&asked[3].1), json!({"n": [1, 2], "s": "1x"}));
     assert_eq!(asked.iter().map(|(line, _)| line.as_str()).collect::<Vec<_>>()[..2], ["GET busy", "GET moved"]);
 }
+
+/// The same rule as the server has: A to Z are a to z, every other character counts as it is.
+#[test]
+fn names_of_labels_are_the_same_in_capitals_from_a_to_z() {
+    let fleetctl = Fleetctl::new();
+    let labels = r#"{"labels":[{"id":7,"name":"äpfel","description":"","label_type":"regular"}]}"#;
+    let answers = [("GET labels/summary", 200, labels), ("GET hosts?label_id=7", 200, r#"{"hosts":[]}"#)];
+    let _server = Canned::start(&fleetctl, &answers);
+    assert_eq!(fleetctl.run(&["get", "hosts", "--label", "äPFEL"]).code, Some(0));
+    let other = fleetctl.run(&["get", "hosts", "--label", "Äpfel"]);
+    assert!(other.code == Some(1) && other.stderr.contains("no label is named"), "{other:?}");
+}

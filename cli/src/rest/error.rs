@@ -96,7 +96,7 @@ impl RestError {
             StatusCode::NOT_FOUND => Self::NotFound(reason),
             StatusCode::UNPROCESSABLE_ENTITY if !body.errors.is_empty() => Self::Invalid(body.errors),
             StatusCode::TOO_MANY_REQUESTS => Self::Busy { retry_after: retry_after.unwrap_or_else(|| "60".to_owned()) },
-            status => Self::Refused { status, message: refused(&body, &reason) },
+            status => Self::Refused { status, message: refused(status, &body, &reason) },
         }
     }
 }
@@ -129,11 +129,14 @@ fn explained(cause: String) -> (String, &'static str) {
     (cause, "; is the server running?")
 }
 
-fn refused(body: &ErrorBody, reason: &str) -> String {
-    let mut message = body.message.clone();
-    if reason != body.message {
-        message = format!("{message}: {reason}");
-    }
+fn refused(status: StatusCode, body: &ErrorBody, reason: &str) -> String {
+    // Fleet's servers repeat the words of the status.
+    let is_status = status.canonical_reason().is_some_and(|words| words.eq_ignore_ascii_case(&body.message));
+    let mut message = match is_status && !reason.is_empty() {
+        true => reason.to_owned(),
+        false if reason == body.message => body.message.clone(),
+        false => format!("{}: {reason}", body.message),
+    };
     if let Some(uuid) = &body.uuid {
         message = format!("{message} (look for {uuid} in the server log)");
     }
@@ -187,6 +190,12 @@ mod tests {
         assert_eq!(
             message(500, body),
             "the server responded with 500 Internal Server Error: Unknown Error: database is locked (look for u-1 in the server log)"
+        );
+        let body = r#"{"message":"Bad request","errors":[{"name":"base","reason":"unknown status x"}]}"#;
+        assert_eq!(message(400, body), "the server responded with 400 Bad Request: unknown status x");
+        assert_eq!(
+            message(400, r#"{"message":"Bad request","errors":[]}"#),
+            "the server responded with 400 Bad Request: Bad request"
         );
         assert!(message(502, "<html>").starts_with("https://x/api responded with 502 Bad Gateway, but not like"));
         assert_eq!(
