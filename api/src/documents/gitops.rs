@@ -474,14 +474,14 @@ mod tests {
             ("d.yml", "labels:\n- path: lib/../../q.yml\n- path: ./q.yml\n"),
             ("../q.yml", "[]"),
         ];
-        let places = |given: &[&'static str]| -> Vec<String> {
+        let positions = |given: &[&'static str]| -> Vec<String> {
             let (_, problems, _) = read(given, &shelf);
             assert!(problems.iter().all(|problem| problem.contains("is outside of the folder")), "{problems:?}");
             problems.iter().map(|problem| problem.split(": ").next().unwrap_or_default().to_owned()).collect()
         };
-        assert_eq!(places(&["r/all/d.yml"]), ["r/all/d.yml:2:9", "r/all/d.yml:3:9", "r/all/d.yml:4:9"]);
-        assert_eq!(places(&["r/all/d.yml", "r/lib/other.yml"]), ["r/all/d.yml:3:9", "r/all/d.yml:4:9"]);
-        assert_eq!(places(&["d.yml"]), ["d.yml:2:9"]);
+        assert_eq!(positions(&["r/all/d.yml"]), ["r/all/d.yml:2:9", "r/all/d.yml:3:9", "r/all/d.yml:4:9"]);
+        assert_eq!(positions(&["r/all/d.yml", "r/lib/other.yml"]), ["r/all/d.yml:3:9", "r/all/d.yml:4:9"]);
+        assert_eq!(positions(&["d.yml"]), ["d.yml:2:9"]);
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl ApplyRun<'_> {
                         .to_owned()
                 }
                 "server_url" if !before.is_empty() => format!(
-                    "the page Add hosts writes this address into flagfiles from now on, in place of {before}; is it that of this \
+                    "the page Add hosts writes this address into flagfiles from now on, instead of {before}; is it that of this \
                      server? Agents that are enrolled keep theirs"
                 ),
                 _ => continue,

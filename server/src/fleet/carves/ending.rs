@@ -22,7 +22,7 @@ const MAX_PACED: u64 = 1_000;
 
 /// Why a carve fails.
 #[derive(Debug, Clone, Copy)]
-enum Failure {
+enum CarveFailure {
     /// No block has come for `carves.stalled_after`.
     Stalled,
     /// It would hold the room for all of it, and not be there before half of the time that contents are kept is over.
@@ -59,17 +59,17 @@ impl Carves {
     }
 
     /// Why a carve fails that is being received, if it does.
-    fn failure(&self, carve: &Model) -> Option<Failure> {
+    fn failure(&self, carve: &Model) -> Option<CarveFailure> {
         let (config, now) = (&self.config, self.clock.now());
         let since = now.minus(config.stalled_after);
         if carve.last_block_at < since {
-            return Some(Failure::Stalled);
+            return Some(CarveFailure::Stalled);
         }
         // Products of bytes and microseconds, as the parts of the whole that have come and that have passed.
         let micros = |time: Duration| i128::try_from(time.as_micros()).unwrap_or(i128::MAX / (1 << 64));
         let came = i128::from(carve.received_bytes) * micros(self.received_within());
         let passed = i128::from(carve.carve_size) * micros(now.since(carve.created_at));
-        (carve.created_at < since && came < passed).then_some(Failure::Slow)
+        (carve.created_at < since && came < passed).then_some(CarveFailure::Slow)
     }
 
     /// Within this time a carve has to be complete, so that there is as much time to download it.
@@ -96,8 +96,8 @@ impl Carves {
         if let Some((carve, failure)) = failed.await? {
             self.metrics.carves("failed", 1);
             let why = match failure {
-                Failure::Stalled => "its blocks have stopped coming",
-                Failure::Slow => "its blocks come too slowly",
+                CarveFailure::Stalled => "its blocks have stopped coming",
+                CarveFailure::Slow => "its blocks come too slowly",
             };
             tracing::warn!(carve_id = id, host_id = carve.host_id, "a carve has failed: {why}");
         }
@@ -105,13 +105,15 @@ impl Carves {
     }
 
     /// What is missing of a carve that fails, and why it will not come.
-    fn missing(&self, carve: &Model, failure: Failure) -> String {
+    fn missing(&self, carve: &Model, failure: CarveFailure) -> String {
         let received = Received::of(&carve.received);
         let (count, came) = (carve.block_count, received.count());
         let first = received.in_front();
         let why = match failure {
-            Failure::Stalled => format!("no block has come for {} minutes", self.config.stalled_after.as_secs() / 60),
-            Failure::Slow => format!(
+            CarveFailure::Stalled => {
+                format!("no block has come for {} minutes", self.config.stalled_after.as_secs() / 60)
+            }
+            CarveFailure::Slow => format!(
                 "blocks come too slowly to be complete within {} minutes, half of carves.expiry",
                 self.received_within().as_secs() / 60
             ),

@@ -96,7 +96,7 @@ async fn settings_that_keep_hosts_out_are_warned_of() {
     assert_warned(&server, &[config("", "not a url")], &wrong).await;
     assert_warned(&server, &[config("", "not a url")], &[]).await;
     let another =
-        [("documents[0].spec.server_settings.server_url", "in place of not a url; is it that of this server?")];
+        [("documents[0].spec.server_settings.server_url", "instead of not a url; is it that of this server?")];
     assert_warned(&server, &[config("Example", "https://[::1]:8080")], &another).await;
 }
 

@@ -115,7 +115,7 @@ async fn other_terms_of_secrets_are_told_without_the_secrets() {
     let answer = server.rest.try_apply(&documents, true).await;
     assert!(!answer.text.contains("obvious-fake"), "{}", answer.text);
     let applied: Applied = answer.read();
-    let told = |applied: &Applied| -> Vec<String> {
+    let reported = |applied: &Applied| -> Vec<String> {
         let shown = |value: &Option<String>| value.clone().unwrap_or_default();
         let line = |found: &muster_api::rest::FieldDifference| {
             format!("{}: {} -> {}", found.field, shown(&found.before), shown(&found.after))
@@ -123,7 +123,7 @@ async fn other_terms_of_secrets_are_told_without_the_secrets() {
         applied.changes[0].differences.iter().map(line).collect()
     };
     assert_eq!(
-        told(&applied),
+        reported(&applied),
         [
             r#"secrets["CI runners"].expires_at: never -> 2030-01-31T00:00:00Z"#,
             r#"secrets["CI runners"].quota: 5 hosts -> unlimited"#,
@@ -131,7 +131,7 @@ async fn other_terms_of_secrets_are_told_without_the_secrets() {
         ]
     );
     server.rest.apply(&documents).await;
-    assert_eq!(told(&plan(&server, &documents).await), [""; 0]);
+    assert_eq!(reported(&plan(&server, &documents).await), [""; 0]);
     let details = server.database().text("SELECT details FROM activities ORDER BY id DESC LIMIT 1");
     assert!(!details.contains("differences") && !details.contains("obvious-fake"), "{details}");
 }
