@@ -57,8 +57,13 @@ pub fn read(named: &[PathBuf], extensions: &[&str]) -> anyhow::Result<TextFiles>
 pub struct Here;
 
 impl Surroundings for Here {
-    fn file(&self, path: &Path) -> Result<String, String> {
+    fn file(&self, path: &Path, within: &Path) -> Result<String, String> {
         let name = path.display().to_string();
+        let folder = if within.as_os_str().is_empty() { Path::new(".") } else { within };
+        let real = |path: &Path| fs::canonicalize(path).map_err(|error| error.to_string());
+        if !real(path)?.starts_with(real(folder)?) {
+            return Err("it is a link to a file outside of the folder; put the file itself there".to_owned());
+        }
         let bytes = fs::read(path).map_err(|error| error.to_string())?;
         text(&name, bytes).map_err(|error| error.to_string())
     }

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod contexts;
 mod files;
+mod foreign;
 mod output;
 mod private_file;
 mod rest;

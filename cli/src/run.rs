@@ -8,6 +8,7 @@ use clap::{CommandFactory as _, Parser as _};
 use crate::args::{Cli, Command};
 use crate::commands::api::FailedStatus;
 use crate::commands::{self, ClientSession};
+use crate::foreign;
 use crate::output::{self, StdoutClosed};
 use crate::rest::RestError;
 
@@ -81,6 +82,10 @@ fn misused(error: &clap::Error) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         _ => {}
+    }
+    if let Some(line) = foreign::instead_of(error) {
+        output::note(&format!("Error: {line}"));
+        return ExitCode::FAILURE;
     }
     let text = error.render().to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);

@@ -53,6 +53,9 @@ async fn a_server_is_set_up_once_and_the_session_is_remembered() {
     let console = Console::new().await;
     let before = console.bad(&["login", "--email", "a@b.c", "--password", "x"]);
     assert!(before.stderr.starts_with("Error: "), "{before:?}");
+    let weak = console.bad(&["setup", "--email", "no address", "--password", "weak"]);
+    assert!(weak.stderr.contains("--password: ") && weak.stderr.contains("--email: "), "{weak:?}");
+    assert!(!weak.stderr.contains("admin."), "{weak:?}");
     assert_eq!(console.good(&SETUP), "[+] Fleet setup successful and context configured!\n");
     assert!(console.good(&["get", "config"]).contains("org_name: Tests"));
     let again = console.bad(&SETUP);

@@ -177,7 +177,7 @@ fn a_bad_variable_and_a_missing_command_are_named() {
     assert!(run.stderr.contains("The value comes from the environment variable TIMEOUT."), "{run:?}");
     let run = fleetctl.run(&["query", "--all", "--query", "x", "--timeout", "5"]);
     assert!(!run.stderr.contains("environment variable"), "{run:?}");
-    let run = fleetctl.run(&["get", "policies"]);
+    let run = fleetctl.run(&["get", "policys"]);
     assert_eq!(run.code, Some(3));
     assert!(!run.stderr.contains("'p'"), "{run:?}");
 }
@@ -305,4 +305,14 @@ fn what_cannot_be_measured_is_said() {
     fleetctl.write("label.yml", "kind: label\nspec: {name: a, query: SELECT 1}\n");
     let none = fleetctl.run(&["profile", "-f", "label.yml", "--osqueryi", &program]);
     assert!(none.stderr.contains("no documents of kind query"), "{none:?}");
+}
+
+#[test]
+fn a_command_that_only_fleet_has_says_what_to_do_instead() {
+    let fleetctl = Fleetctl::new();
+    for (words, part) in [(&["gitops", "-f", "x"][..], "fleetctl apply -f"), (&["get", "teams"], "no teams here")] {
+        let run = fleetctl.run(words);
+        assert_eq!((run.code, run.stdout.as_str(), run.stderr.lines().count()), (Some(1), "", 1), "{run:?}");
+        assert!(run.stderr.starts_with("Error: ") && run.stderr.contains(part), "{run:?}");
+    }
 }

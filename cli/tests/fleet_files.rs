@@ -86,6 +86,8 @@ async fn a_repository_for_gitops_applies() {
     assert_warned(&run, "gitops.warnings");
     let pack = console.good(&["get", "pack", "Global (Canaries, Containers)"]);
     assert!(pack.contains("query: USB devices") && pack.contains("interval: 300"), "{pack}");
+    let pack = console.good(&["get", "pack", "Global (none of Canaries)"]);
+    assert!(pack.contains("query: Failed logins") && pack.contains("labels_exclude_any"), "{pack}");
     let schedule = console.good(&["get", "schedule"]);
     assert!(schedule.contains("query: osquery_info") && schedule.contains("interval: 604800"), "{schedule}");
     assert!(schedule.contains("query: Packages") && !schedule.contains("Failed logins"), "{schedule}");

@@ -226,8 +226,12 @@ fn observers_see_a_host_without_what_it_runs() {
 fn hosts_are_deleted_by_what_they_have_in_common_once_that_is_confirmed() {
     let fleetctl = Fleetctl::new();
     let labels = r#"{"labels":[{"id":7,"name":"kiosks","description":"","label_type":"regular"}]}"#;
-    let server =
-        Canned::start(&fleetctl, &[("GET labels/summary", 200, labels), ("POST hosts/delete", 200, r#"{"count":3}"#)]);
+    let host = json!({ "id": 3, "uuid": "U-3", "display_text": "web 1" });
+    let list = json!({ "hosts": [host, host] }).to_string();
+    let page = "GET hosts?per_page=20&order_key=hostname&query=x&status=missing&label_id=7";
+    let answers =
+        [("GET labels/summary", 200, labels), ("POST hosts/delete", 200, r#"{"count":3}"#), (page, 200, list.as_str())];
+    let server = Canned::start(&fleetctl, &answers);
     let delete = ["hosts", "delete", "--label", "kiosks", "--status", "mia", "--search-query", "x"];
     let body = |is_dry: bool| json!({"filters": {"query": "x", "status": "missing", "label_id": 7}, "dry_run": is_dry});
     let sent = || -> Vec<Value> {
@@ -237,7 +241,10 @@ fn hosts_are_deleted_by_what_they_have_in_common_once_that_is_confirmed() {
     let shown = "3 hosts (label \"kiosks\", status missing, \"x\" in a name or address)";
 
     let dry = fleetctl.run(&[&delete[..], &["--dry-run"]].concat());
-    assert_eq!((dry.code, dry.stdout), (Some(0), format!("[+] would've deleted {shown}\n")));
+    let lines: Vec<&str> = dry.stdout.lines().collect();
+    assert_eq!((dry.code, lines[0]), (Some(0), format!("[+] would've deleted {shown}:").as_str()));
+    assert!(lines.len() == 4 && lines[1] == lines[2] && lines[1].contains("(ID "), "{dry:?}");
+    assert_eq!(lines[3], "    and 1 more");
     assert_eq!(sent(), [body(true)]);
 
     // Nobody is there to confirm it.
@@ -245,7 +252,7 @@ fn hosts_are_deleted_by_what_they_have_in_common_once_that_is_confirmed() {
     assert_eq!(unconfirmed.code, Some(1));
     assert!(
         unconfirmed.stderr.ends_with(
-            "would be deleted (label \"kiosks\", status missing, \"x\" in a name or address); confirm it with --yes\n"
+            "would be deleted (label \"kiosks\", status missing, \"x\" in a name or address); see which with --dry-run, and confirm it with --yes\n"
         ),
         "{unconfirmed:?}"
     );
@@ -275,4 +282,16 @@ fn the_exit_code_of_api_tells_whose_fault_it_is() {
     let asked = server.asked();
     assert_eq!(json(&asked[3].1), json!({"n": [1, 2], "s": "1x"}));
     assert_eq!(asked.iter().map(|(line, _)| line.as_str()).collect::<Vec<_>>()[..2], ["GET busy", "GET moved"]);
+}
+
+/// The same rule as the server has: A to Z are a to z, every other character counts as it is.
+#[test]
+fn names_of_labels_are_the_same_in_capitals_from_a_to_z() {
+    let fleetctl = Fleetctl::new();
+    let labels = r#"{"labels":[{"id":7,"name":"äpfel","description":"","label_type":"regular"}]}"#;
+    let answers = [("GET labels/summary", 200, labels), ("GET hosts?label_id=7", 200, r#"{"hosts":[]}"#)];
+    let _server = Canned::start(&fleetctl, &answers);
+    assert_eq!(fleetctl.run(&["get", "hosts", "--label", "äPFEL"]).code, Some(0));
+    let other = fleetctl.run(&["get", "hosts", "--label", "Äpfel"]);
+    assert!(other.code == Some(1) && other.stderr.contains("no label is named"), "{other:?}");
 }

@@ -246,8 +246,8 @@ fn load(matches: &ArgMatches) -> Result<Loaded> {
 
 /// The settings of a command that ends soon; warnings go to standard error.
 fn load_and_warn(matches: &ArgMatches) -> Result<Config> {
-    let Loaded { config, warnings } = load(matches)?;
-    for warning in warnings {
+    let Loaded { config, warnings, notes } = load(matches)?;
+    for warning in warnings.into_iter().chain(notes) {
         eprintln!("warning: {warning}");
     }
     Ok(config)

@@ -1,6 +1,7 @@
 //! The rules by which the programs of Muster decide which server they talk to over TLS. They are the same for MySQL, Redis
 //! and the REST API, so that a certificate that one of them accepts is accepted by all.
 
+pub mod certificate_errors;
 mod verify;
 
 use std::path::{Path, PathBuf};

@@ -13,11 +13,11 @@ use super::variables;
 
 /// Other files and variables, to which a file refers.
 pub trait Surroundings {
-    /// The text of another file.
+    /// The text of another file, which must really stand in a folder or below, whatever links say.
     ///
     /// # Errors
     /// Why it cannot be read.
-    fn file(&self, path: &Path) -> Result<String, String>;
+    fn file(&self, path: &Path, within: &Path) -> Result<String, String>;
     /// The value of an environment variable.
     fn variable(&self, name: &str) -> Option<String>;
 }
@@ -99,6 +99,12 @@ fn normal(path: &Path) -> PathBuf {
     normal
 }
 
+/// Whether a path stands in a folder or below; both are without `..` inside.
+fn is_within(path: &Path, folder: &Path) -> bool {
+    let below = path.strip_prefix(folder);
+    below.is_ok_and(|below| below.components().all(|part| matches!(part, Component::Normal(_))))
+}
+
 /// All paths that a file refers to, wherever.
 fn references(node: &YamlNode, found: &mut Vec<String>) {
     match &node.data {
@@ -132,6 +138,10 @@ pub(super) fn gather(
     let mut found = Gathered::default();
     let mut plain = Vec::new();
     let mut of_gitops = Vec::new();
+    let folder_of = |name: &str| normal(Path::new(name).parent().unwrap_or(Path::new("")));
+    let mut folders: Vec<PathBuf> = files.iter().map(|(name, _)| folder_of(name)).collect();
+    folders.sort();
+    folders.dedup();
     for (name, text) in files {
         match documents.parse(&name, text) {
             Ok((source, roots)) if roots.iter().any(is_gitops) => of_gitops.push((name, source, roots)),
@@ -142,11 +152,13 @@ pub(super) fn gather(
     let mut used = HashSet::new();
     let mut added = Vec::new();
     for (name, source, roots) in of_gitops {
-        let folder = Path::new(&name).parent().unwrap_or(Path::new("")).to_owned();
+        let folder = folder_of(&name);
         let mut paths = Vec::new();
         roots.iter().for_each(|root| references(root, &mut paths));
         used.extend(paths.iter().map(|path| normal(&folder.join(path))));
-        let mut file = GitopsFile { documents, surroundings, folder, source, added: Vec::new(), problems: Vec::new() };
+        let (added_here, problems) = (Vec::new(), Vec::new());
+        let mut file =
+            GitopsFile { documents, surroundings, folders: &folders, folder, source, added: added_here, problems };
         for root in roots.into_iter().filter(|root| !root.is_null()) {
             file.root(root);
         }
@@ -174,6 +186,8 @@ pub(super) fn gather(
 struct GitopsFile<'a> {
     documents: &'a mut Documents,
     surroundings: &'a dyn Surroundings,
+    /// Those of all files that are given: what files refer to must stand in one of them or below.
+    folders: &'a [PathBuf],
     folder: PathBuf,
     source: usize,
     added: Vec<ParsedDocument>,
@@ -289,7 +303,10 @@ impl GitopsFile<'_> {
         let Some(path) = member(&part, "path") else {
             if let Some(paths) = member(&part, "paths") {
                 let at = paths.at;
-                self.problem(at, "files are not looked for by a pattern; write a path for each");
+                self.problem(
+                    at,
+                    "files are not looked for by a pattern; write `- path: FILE` for each, in place of paths",
+                );
                 return None;
             }
             return Some((self.source, part));
@@ -301,7 +318,15 @@ impl GitopsFile<'_> {
         };
         let path = normal(&self.folder.join(path));
         let shown = path.display().to_string();
-        let read = match self.surroundings.file(&path) {
+        let Some(within) = self.folders.iter().find(|folder| is_within(&path, folder)) else {
+            let reason = format!(
+                "{shown} is outside of the folder with the files; move it there, or give the folder that has both: fleetctl apply -f \
+                 FOLDER"
+            );
+            self.problem(at, reason);
+            return None;
+        };
+        let read = match self.surroundings.file(&path, within) {
             Ok(read) => read,
             Err(reason) => {
                 self.problem(at, format!("cannot read {shown}: {reason}"));
@@ -364,7 +389,7 @@ mod tests {
     struct Shelf(BTreeMap<&'static str, &'static str>);
 
     impl Surroundings for Shelf {
-        fn file(&self, path: &Path) -> Result<String, String> {
+        fn file(&self, path: &Path, _: &Path) -> Result<String, String> {
             let found = self.0.get(path.to_str().unwrap_or_default());
             found.map(|text| (*text).to_owned()).ok_or_else(|| "not there".to_owned())
         }
@@ -436,6 +461,27 @@ mod tests {
         let problems: Vec<&str> =
             problems.iter().map(|problem| problem.split(": ").next().unwrap_or_default()).collect();
         assert_eq!(problems, ["d.yml:2:9", "d.yml:3:10", "d.yml:4:9", "d.yml:6:1", "d.yml:7:1", "o.yml:2:16"]);
+    }
+
+    #[test]
+    fn files_outside_of_the_folders_are_not_read() {
+        let shelf = [
+            ("r/all/d.yml", "queries:\n- path: ../lib/q.yml\n- path: /etc/q.yml\n- path: ../../q.yml\n"),
+            ("r/lib/q.yml", "[]"),
+            ("r/lib/other.yml", "[]"),
+            ("/etc/q.yml", "[]"),
+            ("q.yml", "[]"),
+            ("d.yml", "labels:\n- path: lib/../../q.yml\n- path: ./q.yml\n"),
+            ("../q.yml", "[]"),
+        ];
+        let positions = |given: &[&'static str]| -> Vec<String> {
+            let (_, problems, _) = read(given, &shelf);
+            assert!(problems.iter().all(|problem| problem.contains("is outside of the folder")), "{problems:?}");
+            problems.iter().map(|problem| problem.split(": ").next().unwrap_or_default().to_owned()).collect()
+        };
+        assert_eq!(positions(&["r/all/d.yml"]), ["r/all/d.yml:2:9", "r/all/d.yml:3:9", "r/all/d.yml:4:9"]);
+        assert_eq!(positions(&["r/all/d.yml", "r/lib/other.yml"]), ["r/all/d.yml:3:9", "r/all/d.yml:4:9"]);
+        assert_eq!(positions(&["d.yml"]), ["d.yml:2:9"]);
     }
 
     #[test]

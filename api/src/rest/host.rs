@@ -189,15 +189,24 @@ pub struct HostsToDelete {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HostFilters {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub label_id: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub osquery_version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub os_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
     /// Gigabytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub low_disk_space: Option<u32>,
     /// There are no teams here: any but 0 is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub team_id: Option<i64>,
 }

@@ -33,10 +33,10 @@ pub struct QueryDocument {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 604_800))]
     pub interval: Option<u32>,
-    /// A schedule with this key is skipped with a warning.
+    /// Names of labels: hosts in any of them do not run the query by its schedule.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub labels_exclude_any: Vec<String>,
-    /// A schedule with this key is skipped with a warning.
+    /// Names of labels: only hosts in all of them run the query by its schedule.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub labels_include_all: Vec<String>,
     /// Names of labels: only hosts in any of them run the query by its schedule.

@@ -16,7 +16,7 @@ use crate::rest::RawRequest;
 
 const EXAMPLES: &str = "\
 Fields: a value that is a number, true, false, null, or JSON that begins with [ or {, is sent as such; any other is a string, and
-so is one in double quotes. With GET and HEAD, fields are parameters of the path.
+so is one in double quotes, which are left out: -F 'name=\"7\"' sends the string 7. With GET and HEAD, fields are parameters of the path.
 
 Exit codes: 0 if the status is 2xx, 4 if it is 4xx, 5 if it is 5xx; 1 if there is no response, or one of another status.
 

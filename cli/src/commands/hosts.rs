@@ -3,13 +3,14 @@
 use std::io::IsTerminal as _;
 
 use anyhow::{anyhow, bail};
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use clap_complete::ArgValueCompleter;
-use muster_api::rest::{HostDetail, HostEnvelope};
+use muster_api::rest::{HostCount, HostDetail, HostEnvelope, HostFilters, HostView};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{ClientSession, completion, labels, login};
+use super::host_filters::{FilterArgs, with_filters};
+use super::{ClientSession, completion, login};
 use crate::output;
 use crate::rest::{RestClient, RestError, segment};
 
@@ -26,7 +27,7 @@ Examples:
   # Delete two hosts
   fleetctl hosts delete web-1.example.com web-2.example.com
 
-  # Count the offline hosts that are called kiosk, then delete them
+  # Show the offline hosts that are called kiosk, then delete them
   fleetctl hosts delete --status offline --search-query kiosk --dry-run
   fleetctl hosts delete --status offline --search-query kiosk --yes";
 
@@ -78,63 +79,28 @@ pub struct NamedHosts {
     hosts: Vec<String>,
 }
 
-/// What hosts have in common; a host must match all that is given.
-#[derive(Default, clap::Args)]
-#[command(next_help_heading = "Hosts by what they have in common")]
-pub struct FilterArgs {
-    /// Hosts with this label
-    #[arg(long, add = ArgValueCompleter::new(completion::labels))]
-    label: Option<String>,
-    /// Hosts with this status: online, offline, new (enrolled within a day) or missing (not seen for 30 days)
-    #[arg(long, value_name = "STATUS", hide_possible_values = true)]
-    status: Option<StatusFilter>,
-    /// Hosts with this in a name, identifier or address, in any case
-    #[arg(long, alias = "search_query", value_name = "TEXT")]
-    search_query: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum StatusFilter {
-    Online,
-    Offline,
-    New,
-    #[value(alias = "mia")]
-    Missing,
-}
-
-impl StatusFilter {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Online => "online",
-            Self::Offline => "offline",
-            Self::New => "new",
-            Self::Missing => "missing",
-        }
-    }
-}
-
 /// The body of `POST hosts/delete` that names no host.
 #[derive(Serialize)]
 struct DeleteByFilter<'a> {
-    filters: HostFilters<'a>,
+    filters: &'a HostFilters,
     dry_run: bool,
 }
 
-#[derive(Serialize)]
-struct HostFilters<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    query: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<StatusFilter>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    label_id: Option<i64>,
+/// The part of a list of hosts that is shown.
+#[derive(Deserialize)]
+struct FirstHosts {
+    hosts: Vec<FirstHost>,
 }
 
 #[derive(Deserialize)]
-struct CountedHosts {
-    count: u64,
+struct FirstHost {
+    id: i64,
+    uuid: String,
+    display_text: String,
 }
+
+/// Hosts that are named before they are deleted by what they have in common.
+const SHOWN: usize = 20;
 
 pub async fn run(session: &ClientSession, command: Command) -> anyhow::Result<()> {
     match command {
@@ -204,29 +170,15 @@ fn is_of_one_host(error: &anyhow::Error) -> bool {
     error.downcast_ref::<RestError>().is_none_or(|error| matches!(error, RestError::Invalid(_)))
 }
 
-impl FilterArgs {
-    fn is_given(&self) -> bool {
-        self.label.is_some() || self.status.is_some() || self.search_query.is_some()
-    }
-
-    /// What the hosts have in common, in words.
-    fn shown(&self) -> String {
-        let parts = [
-            self.label.as_ref().map(|label| format!("label {label:?}")),
-            self.status.map(|status| format!("status {}", status.word())),
-            self.search_query.as_ref().map(|text| format!("{text:?} in a name or address")),
-        ];
-        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-    }
-}
-
 async fn delete(session: &ClientSession, args: DeleteArgs) -> anyhow::Result<()> {
     let names = args.named.all()?;
-    match (names.is_empty(), args.filters.is_given()) {
+    match (names.is_empty(), args.filters.are_given()) {
         (true, false) => {
-            bail!("name hosts, or what they have in common: one or more of --label, --status, --search-query")
+            bail!("name hosts, or what they have in common, such as --label, --status or --search-query")
         }
-        (false, true) => bail!("hosts that are named cannot be used together with --label, --status or --search-query"),
+        (false, true) => {
+            bail!("hosts that are named cannot be used together with what hosts have in common, such as --status")
+        }
         (false, false) => delete_named(&session.authenticated().await?, &names, args.dry_run).await,
         (true, true) => delete_filtered(&session.authenticated().await?, &args).await,
     }
@@ -239,37 +191,55 @@ async fn delete_named(server: &RestClient, names: &[&str], is_dry: bool) -> anyh
         let _: Value = server.post("hosts/delete", &json!({ "ids": ids })).await?;
     }
     let deleted = if is_dry { "would've deleted" } else { "deleted" };
-    let line = |host: &HostDetail| {
-        let HostDetail { host, .. } = host;
-        format!("[+] {deleted} host {:?} (ID {}, UUID {})\n", host.display_text, host.id, output::printable(&host.uuid))
-    };
+    let shown = |host: &HostView| described(&host.display_text, host.id, &host.uuid);
+    let line = |host: &HostDetail| format!("[+] {deleted} host {}\n", shown(&host.host));
     output::data(&hosts.iter().map(line).collect::<String>())
 }
 
 async fn delete_filtered(server: &RestClient, args: &DeleteArgs) -> anyhow::Result<()> {
-    let FilterArgs { label, status, search_query } = &args.filters;
-    let label_id = match label {
-        Some(label) => Some(labels::id_of(server, label).await?),
-        None => None,
-    };
-    let filters = || HostFilters { query: search_query.as_deref(), status: *status, label_id };
-    let dry = DeleteByFilter { filters: filters(), dry_run: true };
-    let CountedHosts { count } = server.post("hosts/delete", &dry).await?;
+    let filters = args.filters.of(server).await?;
+    let dry = DeleteByFilter { filters: &filters, dry_run: true };
+    let HostCount { count } = server.post("hosts/delete", &dry).await?;
     let (hosts, shown) = (counted(count), args.filters.shown());
-    if args.dry_run || count == 0 {
+    if count == 0 {
         return output::line(&format!("[+] would've deleted {hosts} ({shown})"));
+    }
+    if args.dry_run {
+        let first = first_of(server, &filters, count).await?;
+        return output::data(&format!("[+] would've deleted {hosts} ({shown}):\n{first}"));
     }
     if !args.yes {
         if !std::io::stdin().is_terminal() {
-            bail!("{hosts} would be deleted ({shown}); confirm it with --yes");
+            bail!("{hosts} would be deleted ({shown}); see which with --dry-run, and confirm it with --yes");
         }
+        output::note(first_of(server, &filters, count).await?.trim_end());
         let answer = login::ask(&format!("Delete {hosts} ({shown})? Type the number to confirm: "))?;
         if answer != count.to_string() {
             bail!("not confirmed; nothing was deleted");
         }
     }
-    let _: Value = server.post("hosts/delete", &DeleteByFilter { filters: filters(), dry_run: false }).await?;
+    let _: Value = server.post("hosts/delete", &DeleteByFilter { filters: &filters, dry_run: false }).await?;
     output::line(&format!("[+] deleted {hosts} ({shown})"))
+}
+
+/// The first of these hosts by name, one a line, and how many more there are.
+async fn first_of(server: &RestClient, filters: &HostFilters, count: u64) -> anyhow::Result<String> {
+    let page = [("per_page", SHOWN.to_string()), ("order_key", "hostname".to_owned())];
+    let page = page.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let first: FirstHosts = server.get(&with_filters("hosts", filters, &page)).await?;
+    let mut lines = String::new();
+    for host in &first.hosts {
+        lines.push_str(&format!("    {}\n", described(&host.display_text, host.id, &host.uuid)));
+    }
+    let more = count.saturating_sub(first.hosts.len() as u64);
+    if more > 0 {
+        lines.push_str(&format!("    and {more} more\n"));
+    }
+    Ok(lines)
+}
+
+fn described(name: &str, id: i64, uuid: &str) -> String {
+    format!("{name:?} (ID {id}, UUID {})", output::printable(uuid))
 }
 
 fn counted(count: u64) -> String {
@@ -298,24 +268,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_taken_once_and_what_hosts_share_is_told_in_words() {
+    fn names_are_taken_once() {
         let named = NamedHosts {
             names: vec!["a".to_owned(), " b ".to_owned()],
             hosts: vec!["a".to_owned(), String::new(), "c".to_owned()],
         };
         assert_eq!(named.all().unwrap(), ["a", "b", "c"]);
-        let filters = FilterArgs {
-            label: Some("kiosks".to_owned()),
-            status: Some(StatusFilter::Missing),
-            search_query: Some("x".to_owned()),
-        };
-        assert_eq!(filters.shown(), "label \"kiosks\", status missing, \"x\" in a name or address");
-        let body = DeleteByFilter {
-            filters: HostFilters { query: Some("x"), status: filters.status, label_id: Some(7) },
-            dry_run: true,
-        };
-        let expected = json!({"filters": {"query": "x", "status": "missing", "label_id": 7}, "dry_run": true});
-        assert_eq!(serde_json::to_value(body).unwrap(), expected);
+        let filters = HostFilters { status: Some("missing".to_owned()), ..HostFilters::default() };
+        let body = serde_json::to_value(DeleteByFilter { filters: &filters, dry_run: true }).unwrap();
+        assert_eq!((&body["filters"]["status"], &body["dry_run"]), (&json!("missing"), &json!(true)));
         assert_eq!((counted(1), counted(2)), ("1 host".to_owned(), "2 hosts".to_owned()));
     }
 }

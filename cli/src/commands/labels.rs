@@ -8,7 +8,8 @@ pub async fn id_of(server: &RestClient, name: &str) -> anyhow::Result<i64> {
     Ok(ids_of(server, std::slice::from_ref(&name)).await?[0])
 }
 
-/// The ids of the labels of these names, in their order; capitals count only if several labels differ by them.
+/// The ids of the labels of these names, in their order; capitals (A to Z) count only if several labels differ by
+/// them.
 pub async fn ids_of(server: &RestClient, names: &[impl AsRef<str>]) -> anyhow::Result<Vec<i64>> {
     if names.is_empty() {
         return Ok(Vec::new());
@@ -17,7 +18,7 @@ pub async fn ids_of(server: &RestClient, names: &[impl AsRef<str>]) -> anyhow::R
     let mut ids = Vec::new();
     for name in names.iter().map(AsRef::as_ref) {
         let exact = known.labels.iter().find(|label| label.name == *name);
-        let alike = || known.labels.iter().find(|label| label.name.to_lowercase() == name.to_lowercase());
+        let alike = || known.labels.iter().find(|label| label.name.eq_ignore_ascii_case(name));
         let Some(label) = exact.or_else(alike) else {
             bail!("no label is named {name:?}; list them with: fleetctl get labels")
         };

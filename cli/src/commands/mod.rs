@@ -18,6 +18,7 @@ pub mod debug;
 pub mod delete;
 pub mod export;
 pub mod get;
+mod host_filters;
 pub mod hosts;
 mod labels;
 pub mod login;

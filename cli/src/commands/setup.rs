@@ -1,5 +1,5 @@
 use anyhow::{Context as _, bail};
-use muster_api::rest::{NewAdmin, OrgInfo, SetUp, SetUpDone};
+use muster_api::rest::{FieldError, NewAdmin, OrgInfo, SetUp, SetUpDone};
 
 use super::ClientSession;
 use super::login::{ask, ask_secret};
@@ -65,8 +65,26 @@ pub async fn set_up(server: &RestClient, body: &SetUp) -> anyhow::Result<SetUpDo
         Err(RestError::NotFound(_)) => {
             bail!("Fleet has already been setup; log in with: fleetctl login")
         }
+        Err(RestError::Invalid(errors)) => Err(RestError::Invalid(by_flags(errors))).context("Unable to set up"),
         Err(error) => Err(error).context("Unable to set up"),
     }
+}
+
+/// The problems by what was typed, as far as that is known.
+fn by_flags(mut errors: Vec<FieldError>) -> Vec<FieldError> {
+    const FLAGS: [(&str, &str); 5] = [
+        ("admin.email", "--email"),
+        ("admin.name", "--name"),
+        ("admin.password", "--password"),
+        ("org_info.org_name", "--org-name"),
+        ("server_url", "address of the context"),
+    ];
+    for error in &mut errors {
+        if let Some((_, flag)) = FLAGS.iter().find(|(name, _)| *name == error.name) {
+            error.name = (*flag).to_owned();
+        }
+    }
+    errors
 }
 
 fn ask_twice() -> anyhow::Result<String> {

@@ -2,7 +2,9 @@ use std::error::Error;
 use std::time::Duration;
 
 use muster_api::rest::{ErrorBody, FieldError};
+use muster_tls::certificate_errors::{self, is_authority, is_of_version_1};
 use reqwest::StatusCode;
+use rustls::CertificateError;
 
 /// Why a request failed. Messages name the remedy.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +69,10 @@ fn forbidden(reason: &str) -> String {
 
 impl RestError {
     pub fn unreachable(address: &str, error: reqwest::Error) -> Self {
+        if let Some(refused) = certificate_errors::of_cause(&error) {
+            let (cause, remedy) = (certificate_errors::describe(refused), certificate_remedy(refused));
+            return Self::Unreachable { address: address.to_owned(), cause, remedy };
+        }
         let timed_out = error.is_timeout();
         // Only the innermost cause is specific; the outer ones repeat the address.
         let mut cause: &dyn Error = &error;
@@ -90,46 +96,47 @@ impl RestError {
             StatusCode::NOT_FOUND => Self::NotFound(reason),
             StatusCode::UNPROCESSABLE_ENTITY if !body.errors.is_empty() => Self::Invalid(body.errors),
             StatusCode::TOO_MANY_REQUESTS => Self::Busy { retry_after: retry_after.unwrap_or_else(|| "60".to_owned()) },
-            status => Self::Refused { status, message: refused(&body, &reason) },
+            status => Self::Refused { status, message: refused(status, &body, &reason) },
         }
+    }
+}
+
+/// What to do about a certificate that is refused.
+fn certificate_remedy(error: &CertificateError) -> &'static str {
+    use CertificateError as E;
+    match error {
+        E::NotValidForName | E::NotValidForNameContext { .. } => {
+            "; use one of these names, or set server.tls_names on the server and have a new certificate made"
+        }
+        E::Expired | E::ExpiredContext { .. } => "; renew the certificate on the server",
+        E::NotValidYet | E::NotValidYetContext { .. } => "; are the clocks of this machine and of the server right?",
+        error if is_authority(error) => {
+            "; the file in rootca is not this server's certificate, set the right one with: fleetctl config set --rootca FILE"
+        }
+        error if is_of_version_1(error) => "; have it made anew on the server",
+        _ => "; if the server uses a private CA, trust it with: fleetctl config set --rootca FILE",
     }
 }
 
 /// The cause of a failed connection, without words of the libraries, and the remedy.
 fn explained(cause: String) -> (String, &'static str) {
-    let has = |words: &str| cause.contains(words);
-    if has("CaUsedAsEndEntity") {
-        let cause = "the server's certificate is not trusted".to_owned();
-        return (
-            cause,
-            "; the file in rootca is not this server's certificate, set the right one with: fleetctl config set --rootca FILE",
-        );
-    }
-    if has("invalid HTTP version") {
+    if cause.contains("invalid HTTP version") {
         return ("the server speaks TLS".to_owned(), "; begin the address with https://");
     }
-    if has("InvalidContentType") {
+    if cause.contains("InvalidContentType") {
         return ("the server does not speak TLS".to_owned(), "; is this its address and port?");
     }
-    let remedy = if has("not valid for name") {
-        "; use one of these names, or set server.tls_names on the server and have a new certificate made"
-    } else if has("certificate expired") {
-        "; renew the certificate on the server"
-    } else if has("certificate not valid yet") {
-        "; are the clocks of this machine and of the server right?"
-    } else if has("certificate") {
-        "; if the server uses a private CA, trust it with: fleetctl config set --rootca FILE"
-    } else {
-        "; is the server running?"
-    };
-    (cause, remedy)
+    (cause, "; is the server running?")
 }
 
-fn refused(body: &ErrorBody, reason: &str) -> String {
-    let mut message = body.message.clone();
-    if reason != body.message {
-        message = format!("{message}: {reason}");
-    }
+fn refused(status: StatusCode, body: &ErrorBody, reason: &str) -> String {
+    // Fleet's servers repeat the words of the status.
+    let is_status = status.canonical_reason().is_some_and(|words| words.eq_ignore_ascii_case(&body.message));
+    let mut message = match is_status && !reason.is_empty() {
+        true => reason.to_owned(),
+        false if reason == body.message => body.message.clone(),
+        false => format!("{}: {reason}", body.message),
+    };
     if let Some(uuid) = &body.uuid {
         message = format!("{message} (look for {uuid} in the server log)");
     }
@@ -156,21 +163,21 @@ mod tests {
     #[test]
     fn a_failed_connection_has_a_remedy_of_its_own() {
         for (cause, part) in [
-            (
-                "invalid peer certificate: certificate not valid for name \"a\"; certificate is only valid for b",
-                "tls_names",
-            ),
-            ("invalid peer certificate: certificate expired: verification time 2 (UNIX)", "renew the certificate"),
-            ("invalid peer certificate: certificate not valid yet: verification time 1", "clocks"),
-            ("invalid peer certificate: Other(OtherError(CaUsedAsEndEntity))", "the file in rootca is not"),
-            ("invalid peer certificate: UnknownIssuer", "private CA"),
             ("invalid HTTP version parsed", "https://"),
             ("received corrupt message of type InvalidContentType", "address and port"),
             ("Connection refused (os error 111)", "is the server running?"),
         ] {
             let (shown, remedy) = explained(cause.to_owned());
             assert!(remedy.contains(part), "{cause}: {remedy}");
-            assert!(!shown.contains("Other(") && !shown.contains("parsed"), "{shown}");
+            assert!(!shown.contains("Invalid") && !shown.contains("parsed"), "{shown}");
+        }
+        for (error, part) in [
+            (CertificateError::NotValidForName, "tls_names"),
+            (CertificateError::Expired, "renew the certificate"),
+            (CertificateError::NotValidYet, "clocks"),
+            (CertificateError::UnknownIssuer, "private CA"),
+        ] {
+            assert!(certificate_remedy(&error).contains(part), "{error}");
         }
     }
 
@@ -183,6 +190,12 @@ mod tests {
         assert_eq!(
             message(500, body),
             "the server responded with 500 Internal Server Error: Unknown Error: database is locked (look for u-1 in the server log)"
+        );
+        let body = r#"{"message":"Bad request","errors":[{"name":"base","reason":"unknown status x"}]}"#;
+        assert_eq!(message(400, body), "the server responded with 400 Bad Request: unknown status x");
+        assert_eq!(
+            message(400, r#"{"message":"Bad request","errors":[]}"#),
+            "the server responded with 400 Bad Request: Bad request"
         );
         assert!(message(502, "<html>").starts_with("https://x/api responded with 502 Bad Gateway, but not like"));
         assert_eq!(

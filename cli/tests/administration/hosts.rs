@@ -36,8 +36,41 @@ async fn hosts_are_refetched_and_deleted_by_name() {
         (vec!["hosts", "delete", "--label", "none"], "no label is named \"none\""),
         (vec!["hosts", "delete", "--status", "gone"], "invalid value 'gone'"),
         (vec!["hosts", "refetch"], "name the hosts"),
+        (vec!["get", "hosts", "--label", "none"], "no label is named \"none\""),
     ] {
         let run = console.bad(&flags);
         assert!(run.stderr.contains(part), "{flags:?}: {run:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_are_listed_and_deleted_by_what_they_have_in_common() {
+    let console = Console::set_up().await;
+    assert_eq!(console.apply(SCHEDULE).code, Some(0));
+    let living = living(&console, 23);
+    let names = enrolled(&console, 23);
+    drop(living);
+
+    let listed = |flags: &[&str]| console.good(&[&["get", "hosts", "-o", "name"], flags].concat());
+    assert_eq!(listed(&["--search-query", &names[4]]).trim(), names[4]);
+    assert_eq!(listed(&["--status", "new", "--label", "all hosts"]).lines().count(), 23);
+    assert_eq!(listed(&["--label", "it's mine"]), "");
+    assert_eq!(listed(&["--platform", "no such"]), "");
+    let csv = console.good(&["get", "hosts", "--csv", "--columns", "hostname", "--search-query", &names[4]]);
+    assert_eq!(csv, format!("hostname\r\n{}\r\n", names[4]));
+    let table = console.good(&["get", "hosts", "--search-query", &names[4]]);
+    assert!(table.contains(&names[4]) && !table.contains(&names[5]), "{table}");
+    let both = console.fleetctl.run(&["get", "hosts", &names[4], "--status", "online"]);
+    assert!(both.code != Some(0) && both.stderr.contains("cannot be used with"), "{both:?}");
+
+    let dry = console.good(&["hosts", "delete", "--status", "new", "--dry-run"]);
+    let lines: Vec<&str> = dry.lines().collect();
+    assert_eq!((lines[0], lines.len()), ("[+] would've deleted 23 hosts (status new):", 22), "{dry}");
+    assert!(lines[1].starts_with("    \"") && lines[1].contains("(ID "), "{dry}");
+    assert_eq!(lines[21], "    and 3 more");
+    let run = console.bad(&["hosts", "delete", "--search-query", &names[4]]);
+    assert!(run.stderr.contains("see which with --dry-run"), "{run:?}");
+    let deleted = console.good(&["hosts", "delete", "--search-query", &names[4], "--yes"]);
+    assert!(deleted.starts_with("[+] deleted 1 host ("), "{deleted}");
+    assert_eq!(listed(&[]).lines().count(), 22);
 }

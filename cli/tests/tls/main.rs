@@ -9,6 +9,7 @@ mod fleetctl;
 #[path = "../../../server/tests/it/support/mariadb.rs"]
 #[expect(dead_code, reason = "the tests of the server use the rest")]
 mod mariadb;
+mod old_format;
 #[path = "../../../server/tests/it/support/redis.rs"]
 #[expect(dead_code, reason = "the tests of the server use the rest")]
 mod redis;

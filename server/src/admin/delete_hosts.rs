@@ -15,13 +15,23 @@ use super::hosts::host_filter;
 use super::params::Params;
 use super::work::internal;
 use crate::fleet::access::{Permission, Principal};
-use crate::fleet::hosts::{DELETED_AT_ONCE, HostFilter};
+use crate::fleet::hosts::{DELETED_AT_ONCE, HostFilter, StillSo};
 use crate::fleet::{Error, Result};
 
 /// What is to be deleted.
 enum ChosenHosts {
     Ids(BTreeSet<i64>),
     Found(Box<HostFilter>),
+}
+
+impl ChosenHosts {
+    /// What must still be so of them when they are deleted.
+    fn still(&self) -> StillSo {
+        match self {
+            Self::Ids(_) => StillSo::default(),
+            Self::Found(filter) => StillSo { state: filter.state, silent_since: None },
+        }
+    }
 }
 
 /// Deletes hosts by batches, each in the queue of changes by itself, so that other changes come between. Goes on when the client
@@ -34,11 +44,12 @@ pub(super) async fn delete_many(
     let HostsToDelete { ids, filters, all, dry_run } = request.into_inner();
     caller.0.may_write(Permission::WriteHosts, dry_run).map_err(Failed)?;
     let wanted = wanted(ids, filters, all)?;
+    let still = wanted.still();
     let ids = pick(&api, &caller.0, wanted).await.map_err(Failed)?;
     if dry_run {
         return Ok(ok(&HostCount { count: ids.len() as u64 }));
     }
-    let deleting = actix_web::rt::spawn(delete(api, caller.0, ids));
+    let deleting = actix_web::rt::spawn(delete(api, caller.0, ids, still));
     deleting.await.map_err(|error| Failed(internal(error)))?.map_err(Failed)?;
     Ok(done())
 }
@@ -96,11 +107,11 @@ async fn pick(api: &AdminApi, by: &Principal, wanted: ChosenHosts) -> Result<Vec
     api.lists.read(by, pick).await
 }
 
-async fn delete(api: Data<AdminApi>, by: Principal, ids: Vec<i64>) -> Result<()> {
+async fn delete(api: Data<AdminApi>, by: Principal, ids: Vec<i64>, still: StillSo) -> Result<()> {
     let (all, mut deleted) = (ids.len(), 0);
     for batch in ids.chunks(DELETED_AT_ONCE) {
         let (fleet, by, batch) = (api.fleet.clone(), by.clone(), batch.to_vec());
-        let change = move || async move { fleet.delete_hosts(&by, &batch).await };
+        let change = move || async move { fleet.delete_hosts_still(&by, &batch, still).await };
         deleted += api.work.change(change).await.map_err(|error| after(error, deleted, all))?;
     }
     Ok(())

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use actix_web::body::BoxBody;
 use actix_web::error::JsonPayloadError;
-use actix_web::http::StatusCode;
-use actix_web::http::header::RETRY_AFTER;
+use actix_web::http::header::{ContentType, RETRY_AFTER};
+use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
-use muster_api::rest::{ErrorBody, FieldError};
+use muster_api::osquery::answer::carve_refused;
+use muster_api::rest::{BASES, ErrorBody, FieldError};
 use uuid::Uuid;
 
 use super::answer::json;
@@ -117,8 +118,14 @@ pub(super) fn bad_parameter(reason: impl Into<String>) -> actix_web::Error {
     actix_web::error::InternalError::from_response(reason.clone(), bad_request(StatusCode::BAD_REQUEST, reason)).into()
 }
 
-/// Answers requests with a path or method that is not part of the API.
+/// Answers requests with a path or method that is not part of the API. Agents take any JSON for the success of a block of a carve, so
+/// whoever may be one with a mistyped path gets text.
 pub(super) async fn no_such_operation(request: HttpRequest) -> HttpResponse {
+    let path = request.path();
+    if path.contains("carve") && request.method() == Method::POST && !BASES.iter().any(|base| path.contains(base)) {
+        let reason = "no such endpoint; check the agent's *_tls_endpoint flags";
+        return HttpResponse::NotFound().content_type(ContentType::plaintext()).body(carve_refused(reason));
+    }
     let why = foreign::why(request.path()).map(|why| format!(": {why}")).unwrap_or_default();
     let errors = vec![FieldError { name: "base".to_owned(), reason: format!("no such operation{why}") }];
     json(StatusCode::NOT_FOUND, &ErrorBody::new("Resource Not Found", errors))

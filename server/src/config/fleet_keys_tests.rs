@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write as _;
 
-use super::load::{Sources, load};
+use super::load::{Loaded, Sources, load};
 use super::{Config, foreign_flags};
 
 /// What becomes of a key.
@@ -181,16 +181,19 @@ fn flag(dotted: &str) -> String {
     dotted.replace('.', "_")
 }
 
-/// Asserts that of these names exactly the idle ones are in the one warning.
-fn assert_named(warnings: &[String], idle: &BTreeSet<String>, used: &BTreeSet<String>) {
-    assert_eq!(warnings.len(), 1, "{warnings:#?}");
-    let words: BTreeSet<&str> = warnings[0].split([' ', ',', ';', '(', ')']).collect();
+/// Asserts that there is one warning, and that of these names exactly the idle ones are in the lines that follow it.
+fn assert_named(loaded: &Loaded, idle: &BTreeSet<String>, used: &BTreeSet<String>) {
+    let expected = format!("{} settings of Fleet have no effect here; the next lines name them", idle.len());
+    assert_eq!(loaded.warnings, [expected]);
+    let text = loaded.notes.join(" ");
+    let words: BTreeSet<&str> = text.split([' ', ',', ';', '(', ')']).collect();
     for name in idle {
-        assert!(words.contains(name.as_str()), "{name} is not named in: {}", warnings[0]);
+        assert!(words.contains(name.as_str()), "{name} is not named in: {text}");
     }
     for name in used {
-        assert!(!words.contains(name.as_str()), "{name} is used, and is named in: {}", warnings[0]);
+        assert!(!words.contains(name.as_str()), "{name} is used, and is named in: {text}");
     }
+    assert!(loaded.notes.iter().all(|line| line.len() < 800), "{:#?}", loaded.notes);
 }
 
 fn names(wanted: Here, name: impl Fn(&str) -> String) -> BTreeSet<String> {
@@ -211,8 +214,8 @@ fn a_file_with_all_keys_of_fleet_loads_with_one_warning() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     write!(file, "{root}").unwrap();
     let loaded = load(&Sources { file: Some(file.path().to_owned()), ..Sources::default() }).unwrap();
-    assert_named(&loaded.warnings, &names(Idle, str::to_owned), &names(Used, str::to_owned));
-    assert!(!loaded.warnings[0].contains("not-a-"), "{}", loaded.warnings[0]);
+    assert_named(&loaded, &names(Idle, str::to_owned), &names(Used, str::to_owned));
+    assert!(!loaded.notes.concat().contains("not-a-"), "{:#?}", loaded.notes);
     assert_eq!(loaded.config.filesystem.result_log_file.display().to_string(), "/tmp/osquery_result");
     assert!(loaded.config.filesystem.enable_log_rotation && loaded.config.logging.json);
 }
@@ -222,7 +225,7 @@ fn variables_for_all_keys_of_fleet_load_with_one_warning() {
     let variable = |dotted: &str| format!("FLEET_{}", flag(dotted).to_ascii_uppercase());
     let variables = KEYS.iter().map(|(dotted, text, _)| (variable(dotted), (*text).to_owned())).collect();
     let loaded = load(&Sources { variables, ..Sources::default() }).unwrap();
-    assert_named(&loaded.warnings, &names(Idle, variable), &names(Used, variable));
+    assert_named(&loaded, &names(Idle, variable), &names(Used, variable));
     // Fleet 3.x calls them so.
     let former = |dotted: &str| format!("KOLIDE_{}", flag(dotted).to_ascii_uppercase());
     let variables = KEYS.iter().map(|(dotted, text, _)| (former(dotted), (*text).to_owned())).collect();
@@ -246,7 +249,7 @@ fn flags_for_all_keys_of_fleet_load_with_one_warning() {
     let shown = |dotted: &str| format!("--{}", flag(dotted));
     let idle =
         KEYS.iter().filter(|(dotted, _, here)| *here == Idle && is_flag(dotted)).map(|(dotted, ..)| shown(dotted));
-    assert_named(&loaded.warnings, &idle.collect(), &names(Used, shown));
+    assert_named(&loaded, &idle.collect(), &names(Used, shown));
     let mut twice = Config::keys().iter().map(super::ConfigKey::flag).chain(foreign_flags()).collect::<Vec<_>>();
     twice.sort();
     let count = twice.len();

@@ -1,12 +1,13 @@
 //! Merges the layers: default < file < variable < flag.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value as Json;
 
 use super::foreign::{self, Foreign};
+use super::unused::Unused;
 use super::{Config, ConfigKey};
 
 /// Sources of settings; tests pass them without changing the process.
@@ -44,6 +45,8 @@ pub struct Loaded {
     pub config: Config,
     /// What is somebody else's and is ignored.
     pub warnings: Vec<String>,
+    /// What a warning would be too long with: lines that follow it.
+    pub notes: Vec<String>,
 }
 
 impl Loaded {
@@ -51,6 +54,9 @@ impl Loaded {
     pub fn into_logged(self) -> Config {
         for warning in self.warnings {
             tracing::warn!("{warning}");
+        }
+        for note in self.notes {
+            tracing::info!("{note}");
         }
         self.config
     }
@@ -76,9 +82,9 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     layers.variables(&sources.variables);
     layers.flags(&sources.flags);
     layers.problems.extend(layers.config.contradictions());
-    let warnings = layers.warnings();
     if layers.problems.is_empty() {
-        Ok(Loaded { config: layers.config, warnings })
+        let (warnings, notes) = layers.warnings();
+        Ok(Loaded { config: layers.config, warnings, notes })
     } else {
         Err(ConfigErrors(layers.problems))
     }
@@ -191,42 +197,21 @@ impl Layers {
         }
     }
 
-    fn warnings(&self) -> Vec<String> {
+    /// Warnings, and the lines that follow them.
+    fn warnings(&self) -> (Vec<String>, Vec<String>) {
         let unknown = (!self.unknown_variables.is_empty()).then(|| {
             let names = self.unknown_variables.join(", ");
             format!(
                 "these variables begin with FLEET_ and are no settings of this server, so they are ignored: {names}"
             )
         });
-        self.unused.warning().into_iter().chain(unknown).collect()
+        let (unused, notes) = self.unused.warning();
+        (unused.into_iter().chain(unknown).collect(), notes)
     }
 }
 
 /// The beginning of the help of a key that is there for Fleet's files alone.
 const WITHOUT_EFFECT: &str = "No effect (accepted for Fleet): ";
-
-/// Settings of Fleet that are given and have no effect, by the reason.
-#[derive(Debug, Default)]
-struct Unused(Vec<(&'static str, BTreeSet<String>)>);
-
-impl Unused {
-    fn add(&mut self, why: &'static str, name: String) {
-        match self.0.iter_mut().find(|(known, _)| *known == why) {
-            Some((_, names)) => drop(names.insert(name)),
-            None => self.0.push((why, BTreeSet::from([name]))),
-        }
-    }
-
-    /// One warning for all of them.
-    fn warning(&self) -> Option<String> {
-        let reasons = self.0.iter().map(|(why, names)| {
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            format!("{} ({why})", names.join(", "))
-        });
-        let reasons: Vec<String> = reasons.collect();
-        (!reasons.is_empty()).then(|| format!("these settings of Fleet have no effect here: {}", reasons.join("; ")))
-    }
-}
 
 /// Every key with its default and help, as Markdown table rows for the documentation.
 pub fn describe() -> String {

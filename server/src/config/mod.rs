@@ -24,6 +24,7 @@ mod server;
 mod session;
 mod sqlite;
 mod statistics;
+mod unused;
 mod value;
 
 use std::path::Path;

@@ -61,7 +61,7 @@ use self::carves::Carves;
 use self::changes::Changes;
 use self::checkin::Checkin;
 use self::diagnostics::Diagnostics;
-use self::hosts::Hosts;
+use self::hosts::{Hosts, StillSo};
 use self::live::Live;
 use self::logs::Logs;
 use self::schedule::Schedule;
@@ -105,9 +105,18 @@ impl Fleet {
     /// # Errors
     /// [`Error::Forbidden`] without the permission to change hosts.
     pub async fn delete_hosts(&self, principal: &Principal, ids: &[i64]) -> Result<u64> {
-        let deleted = self.hosts.delete_many(principal, ids).await?;
-        self.live.forget_hosts(ids.iter().copied()).await;
-        Ok(deleted)
+        self.delete_hosts_still(principal, ids, StillSo::default()).await
+    }
+
+    /// As [`Fleet::delete_hosts`], without hosts of which something is not so any more.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn delete_hosts_still(&self, principal: &Principal, ids: &[i64], still: StillSo) -> Result<u64> {
+        let deleted = self.hosts.delete_many(principal, ids, still).await?;
+        let count = deleted.len() as u64;
+        self.live.forget_hosts(deleted).await;
+        Ok(count)
     }
 
     /// Logs how many refusals of agents were left out of the log since the last line about them.

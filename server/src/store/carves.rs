@@ -175,6 +175,13 @@ pub async fn stalled(db: &impl ConnectionTrait, before: Moment, limit: u64) -> R
     Ok(Entity::find().select_only().column(Column::Id).filter(stalled).limit(limit).into_tuple().all(db).await?)
 }
 
+/// Carves that are being received and began before `before`, oldest first.
+pub async fn receiving(db: &impl ConnectionTrait, before: Moment, limit: u64) -> Result<Vec<Model>> {
+    let old =
+        Condition::all().add(Column::Status.eq(CarveStatusWord::Receiving.as_str())).add(Column::CreatedAt.lt(before));
+    Ok(Entity::find().filter(old).order_by_asc(Column::Id).limit(limit).all(db).await?)
+}
+
 /// Ids of carves that began before `before` and have not expired.
 pub async fn outlived(db: &impl ConnectionTrait, before: Moment, limit: u64) -> Result<Vec<i64>> {
     let outlived =

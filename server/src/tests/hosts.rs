@@ -5,7 +5,8 @@ use sea_orm::{Set, Unchanged};
 use serde_json::json;
 
 use super::world::World;
-use crate::fleet::hosts::{Authenticated, HostFilter, HostState};
+use crate::clock::Moment;
+use crate::fleet::hosts::{Authenticated, HostFilter, HostState, StillSo};
 use crate::store::{self, entity};
 
 #[actix_web::test]
@@ -108,4 +109,60 @@ async fn hosts_of_a_status_are_shown_as_they_were_picked() {
     let mut online = fleet.hosts.list(&principal, &in_state(HostState::Online)).await.unwrap();
     world.app.fleet.clock.advance(hour);
     assert_eq!(ids_and_states(online.read().await.unwrap()), [(1, HostStatus::Online)]);
+}
+
+/// A deletion that waits for others may find hosts that are back.
+#[actix_web::test]
+async fn a_host_that_is_back_is_not_deleted_for_its_state() {
+    let world = World::new().await;
+    let key = world.enroll("a", "ubuntu").await;
+    world.enroll("b", "ubuntu").await;
+    let fleet = &world.app.fleet;
+    let principal = fleet.access.authenticate(&world.token).await.unwrap();
+    fleet.clock.advance(std::time::Duration::from_secs(3600));
+    let offline = HostFilter { state: Some(HostState::Offline), ..HostFilter::default() };
+    let ids = fleet.hosts.list(&principal, &offline).await.unwrap().ids();
+    assert_eq!(ids, [1, 2]);
+    assert_eq!(world.host_of(&key).await, Some(1));
+    let still = StillSo { state: offline.state, silent_since: None };
+    assert_eq!(fleet.delete_hosts_still(&principal, &ids, still).await.unwrap(), 1);
+    assert_eq!(world.host_of(&key).await, Some(1));
+    world.get("hosts/2").await.expect(404);
+
+    let hour_ago = fleet.clock.now().minus(std::time::Duration::from_secs(3600));
+    let still = StillSo { state: None, silent_since: Some(hour_ago) };
+    assert_eq!(fleet.delete_hosts_still(&principal, &[1], still).await.unwrap(), 0);
+    assert_eq!(fleet.delete_hosts(&principal, &[1]).await.unwrap(), 1, "whoever names it means it");
+}
+
+/// A machine that was set up anew keeps its identifier, and nothing of what was known of the system before.
+#[actix_web::test]
+async fn a_host_that_enrolls_as_another_system_is_asked_everything() {
+    let world = World::new().await;
+    let fleet = &world.app.fleet;
+    let key = world.enroll("h", "ubuntu").await;
+    let Authenticated::Host(host) = fleet.hosts.authenticate(&key).await.unwrap() else { panic!() };
+    let now = fleet.clock.now();
+    let asked_now = entity::hosts::ActiveModel {
+        id: Unchanged(1),
+        detail_updated_at: Set(now),
+        label_updated_at: Set(now),
+        ..Default::default()
+    };
+    world.app.store.write(async |tx| store::hosts::update(tx, asked_now.clone()).await).await.unwrap();
+    fleet.hosts.mark_stale([1]);
+    fleet.hosts.refresh_stale().await.unwrap();
+    assert_eq!(fleet.checkin.read(&host).await, NO_WORK);
+    world.enroll("h", "ubuntu").await;
+    assert_eq!((host.labels_asked_at(), fleet.checkin.read(&host).await), (now, NO_WORK.into()), "the same system");
+
+    world.enroll("h", "windows").await;
+    assert_eq!(host.labels_asked_at(), Moment::NEVER);
+    let asked = fleet.checkin.read(&host).await;
+    assert!(String::from_utf8_lossy(&asked).contains("fleet_detail_query_"), "{asked:?}");
+    let shown = world.get("hosts/1").await.expect(200)["host"].clone();
+    assert_eq!((&shown["platform"], &shown["label_updated_at"]), (&json!("windows"), &shown["detail_updated_at"]));
+    let labels: Vec<&str> =
+        shown["labels"].as_array().unwrap().iter().map(|label| label["name"].as_str().unwrap()).collect();
+    assert_eq!(labels, ["All Hosts", "MS Windows"]);
 }

@@ -1,6 +1,11 @@
+use std::time::Duration;
+
+use sea_orm::{Set, Unchanged};
 use serde_json::json;
 
 use super::world::World;
+use crate::fleet::hosts::Authenticated;
+use crate::store::{self, entity};
 
 #[actix_web::test]
 async fn labels_are_made_renamed_and_deleted() {
@@ -111,4 +116,42 @@ async fn capitals_in_a_name_make_no_other_label() {
     let twice = json!([{ "kind": "label", "spec": label("a") }, { "kind": "label", "spec": label("A") }]);
     world.post("spec/apply", json!({ "documents": twice })).await.expect(422);
     world.delete("labels/DOCKER").await.expect(422);
+}
+
+/// Members of a manual label are known at once, those of a dynamic one when hosts were asked.
+#[actix_web::test]
+async fn hosts_are_asked_for_a_label_that_becomes_dynamic_before_a_pack_goes_by_it() {
+    let world = World::new().await;
+    let fleet = &world.app.fleet;
+    let key = world.enroll("h", "ubuntu").await;
+    let Authenticated::Host(host) = fleet.hosts.authenticate(&key).await.unwrap() else { panic!() };
+    let manual = json!({ "kind": "label", "spec": { "name": "l", "label_membership_type": "manual", "hosts": [] } });
+    let dynamic = json!({ "kind": "label", "spec": { "name": "l", "query": "select 1" } });
+    let pack = json!({ "kind": "pack", "spec": { "name": "p", "targets": { "labels_exclude_any": ["l"] } } });
+    world.apply(json!([manual, pack])).await;
+    let was_asked = async || {
+        let now = fleet.clock.now();
+        let asked = entity::hosts::ActiveModel {
+            id: Unchanged(1),
+            detail_updated_at: Set(now),
+            label_updated_at: Set(now),
+            ..Default::default()
+        };
+        world.app.store.write(async |tx| store::hosts::update(tx, asked.clone()).await).await.unwrap();
+        fleet.hosts.mark_stale([1]);
+        fleet.hosts.refresh_stale().await.unwrap();
+    };
+    fleet.clock.advance(Duration::from_secs(600));
+    was_asked().await;
+    let served = json!({ "p": { "queries": {} } });
+    assert_eq!(world.packs_of(&key).await, served, "it is in no manual label");
+
+    world.apply(json!([dynamic])).await;
+    assert_eq!(world.packs_of(&key).await, json!({}), "nobody knows whether it is in the label");
+    fleet.clock.advance(Duration::from_secs(120));
+    let asked = String::from_utf8_lossy(&fleet.checkin.read(&host).await).into_owned();
+    let id = world.get("labels?query=l&order_key=id&order_direction=desc").await.expect(200)["labels"][0]["id"].clone();
+    assert!(asked.contains(&format!("fleet_label_query_{id}\"")), "{asked}");
+    was_asked().await;
+    assert_eq!(world.packs_of(&key).await, served, "it was asked, and is not in it");
 }

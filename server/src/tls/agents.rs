@@ -16,16 +16,18 @@ use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
 use anyhow::{Context as _, Result, anyhow, bail};
 use arc_swap::ArcSwap;
+use muster_tls::certificate_errors::{describe, is_of_version_1};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::ring;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 
 use crate::clock::Clock;
 use crate::lock::lock;
+use crate::telemetry::LogLimit;
 
 /// What a connection has shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +50,41 @@ struct AgentCaParts {
     clock: Clock,
     /// Names of CAs by the file that had them. They are never freed, as handshakes borrow them; there are as many as files that differ.
     names: Mutex<HashMap<Vec<u8>, &'static [DistinguishedName]>>,
+    /// Log lines about handshakes that fail, by why.
+    failures: LogLimit<HandshakeFailure>,
 }
+
+/// Why the handshake with a client certificate fails: it cannot be read, so that nobody can say whose key has signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum HandshakeFailure {
+    Version1,
+    Certificate,
+    Signature,
+}
+
+impl HandshakeFailure {
+    fn of(error: &Error) -> Self {
+        match error {
+            Error::InvalidCertificate(error) if is_of_version_1(error) => Self::Version1,
+            Error::InvalidCertificate(CertificateError::BadSignature) => Self::Signature,
+            Error::InvalidCertificate(_) => Self::Certificate,
+            _ => Self::Signature,
+        }
+    }
+
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Version1 => {
+                "issue it anew with an extension, such as extendedKeyUsage=clientAuth, which makes it one of version 3"
+            }
+            Self::Certificate => "issue it anew, as a certificate of X.509 version 3",
+            Self::Signature => "give the agent the key that belongs to its certificate",
+        }
+    }
+}
+
+/// A reason for which handshakes fail is logged this often at most.
+const FAILURES_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 struct LoadedCa {
@@ -65,14 +101,24 @@ impl AgentCa {
     pub fn load(path: &Path, clock: Clock) -> Result<Self> {
         let (pem, verifier) = read(path)?;
         let names = Mutex::default();
+        let failures = LogLimit::new(FAILURES_EVERY);
         let loaded = LoadedCa { names: names_of(&names, &pem, &*verifier), pem, verifier };
-        Ok(Self(Arc::new(AgentCaParts { path: path.to_owned(), current: ArcSwap::from_pointee(loaded), clock, names })))
+        Ok(Self(Arc::new(AgentCaParts {
+            path: path.to_owned(),
+            current: ArcSwap::from_pointee(loaded),
+            clock,
+            names,
+            failures,
+        })))
     }
 
     /// Reads the file again. Connections that exist keep what was said of them. A file that cannot be used changes nothing, and
     /// the log says why.
     pub fn reload(&self) {
-        let AgentCaParts { path, current, names, .. } = &*self.0;
+        let AgentCaParts { path, current, names, clock, failures } = &*self.0;
+        for (why, left_out) in failures.overdue(clock.now()) {
+            tracing::warn!(?why, left_out, "more handshakes with client certificates failed");
+        }
         match read(path) {
             Ok((pem, _)) if pem == current.load().pem => {}
             Ok((pem, verifier)) => {
@@ -105,7 +151,7 @@ impl AgentCa {
         let now = UnixTime::since_unix_epoch(now);
         match self.0.current.load().verifier.verify_client_cert(own, others, now) {
             Ok(_) => ShownCertificate::Good,
-            Err(Error::InvalidCertificate(reason)) => ShownCertificate::Bad(reason.to_string()),
+            Err(Error::InvalidCertificate(reason)) => ShownCertificate::Bad(describe(&reason)),
             Err(other) => ShownCertificate::Bad(other.to_string()),
         }
     }
@@ -152,6 +198,26 @@ fn names_of(
 struct AnyCertificate(AgentCa);
 
 impl AnyCertificate {
+    /// Notes why a handshake fails: the agent is told no more than that it has.
+    fn note(&self, verified: Result<HandshakeSignatureValid, Error>) -> Result<HandshakeSignatureValid, Error> {
+        if let Err(error) = &verified {
+            let why = HandshakeFailure::of(error);
+            if let Some(left_out) = self.0.0.failures.pass(why, self.0.0.clock.now()) {
+                let reason = match error {
+                    Error::InvalidCertificate(error) if why != HandshakeFailure::Signature => describe(error),
+                    _ => "the client has not proved that it has the key of its certificate".to_owned(),
+                };
+                tracing::warn!(
+                    reason,
+                    remedy = why.remedy(),
+                    left_out,
+                    "the handshake with a client certificate failed"
+                );
+            }
+        }
+        verified
+    }
+
     fn current(&self) -> arc_swap::Guard<Arc<LoadedCa>> {
         self.0.0.current.load()
     }
@@ -182,7 +248,7 @@ impl ClientCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.current().verifier.verify_tls12_signature(message, cert, dss)
+        self.note(self.current().verifier.verify_tls12_signature(message, cert, dss))
     }
 
     fn verify_tls13_signature(
@@ -191,7 +257,7 @@ impl ClientCertVerifier for AnyCertificate {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.current().verifier.verify_tls13_signature(message, cert, dss)
+        self.note(self.current().verifier.verify_tls13_signature(message, cert, dss))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -2,6 +2,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
+use muster_tls::certificate_errors::is_authority;
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -43,9 +44,7 @@ pub fn examine(cert: &Path, key: &Path, names: &[String], now: Moment) -> Result
     };
     let is_self_signed = match signed_by(&[], &chain[0]) {
         Ok(()) => true,
-        Err(Error::InvalidCertificate(CertificateError::Other(other))) => {
-            format!("{:?}", other.0) == "CaUsedAsEndEntity"
-        }
+        Err(Error::InvalidCertificate(error)) => is_authority(&error),
         Err(_) => false,
     };
     let follows = |index: &usize| is_in_time(&signed_by(&chain[1..*index], &chain[*index]));

@@ -32,6 +32,9 @@ Examples:
   # Print the names of all hosts, one a line
   fleetctl get hosts -o name
 
+  # List the hosts with a label that are offline
+  fleetctl get hosts --label kiosks --status offline
+
   # Show one host and explain which scheduled queries it runs
   fleetctl get host web-1.example.com --why
 

@@ -1,20 +1,22 @@
 use std::io::IsTerminal as _;
 
 use chrono::SecondsFormat;
-use muster_api::rest::{HostList, HostStatus, HostView};
+use muster_api::rest::{HostFilters, HostList, HostStatus, HostView};
 
 use super::host::host;
 use super::print::{self, PrintedDocument};
 use super::{HostArgs, format};
+use crate::commands::host_filters::with_filters;
 use crate::commands::hosts::named;
-use crate::rest::{RestClient, segment};
+use crate::rest::RestClient;
 use crate::{output, table};
 
-/// Prints all hosts while the server reads them.
-async fn export(server: &RestClient, args: &HostArgs) -> anyhow::Result<()> {
-    let format = if args.csv { "csv" } else { "ndjson" };
-    let columns = args.columns.as_deref().map(|names| format!("&columns={}", segment(names))).unwrap_or_default();
-    let path = format!("hosts/report?format={format}{columns}");
+/// Prints hosts while the server reads them.
+async fn export(server: &RestClient, args: &HostArgs, filters: &HostFilters) -> anyhow::Result<()> {
+    let format = ("format", if args.csv { "csv" } else { "ndjson" });
+    let parameters: Vec<_> =
+        std::iter::once(format).chain(args.columns.as_deref().map(|names| ("columns", names))).collect();
+    let path = with_filters("hosts/report", filters, &parameters);
     if !std::io::stdout().is_terminal() {
         return server.copy(&path, output::bytes).await;
     }
@@ -27,12 +29,13 @@ async fn export(server: &RestClient, args: &HostArgs) -> anyhow::Result<()> {
 
 pub async fn hosts(server: &RestClient, args: HostArgs) -> anyhow::Result<()> {
     let format = args.format;
+    let filters = args.filters.of(server).await?;
     let found = match &args.name {
         Some(identifier) if args.why || format.is_documents(true) => return host(server, identifier, &args).await,
         Some(identifier) => vec![named(server, identifier).await?.host],
-        None if args.csv || args.ndjson => return export(server, &args).await,
-        None if format.is_names() => return names(server).await,
-        None => server.get::<HostList>("hosts").await?.hosts,
+        None if args.csv || args.ndjson => return export(server, &args, &filters).await,
+        None if format.is_names() => return names(server, &filters).await,
+        None => server.get::<HostList>(&with_filters("hosts", &filters, &[])).await?.hosts,
     };
     if format.is_documents(false) {
         return print::items(&PrintedDocument::all("host", &found)?, format);
@@ -66,9 +69,9 @@ fn name(host: &HostView) -> &str {
     if host.hostname.is_empty() { &host.uuid } else { &host.hostname }
 }
 
-/// Prints the names of all hosts while the server reads them.
-async fn names(server: &RestClient) -> anyhow::Result<()> {
-    let mut lines = server.lines("hosts/report?format=ndjson").await?;
+/// Prints the names of hosts while the server reads them.
+async fn names(server: &RestClient, filters: &HostFilters) -> anyhow::Result<()> {
+    let mut lines = server.lines(&with_filters("hosts/report", filters, &[("format", "ndjson")])).await?;
     while let Some(line) = lines.next().await? {
         let host: HostView =
             serde_json::from_slice(&line.bytes).map_err(|cause| lines.unreadable_line(&line, cause))?;

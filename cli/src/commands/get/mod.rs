@@ -18,6 +18,7 @@ use clap_complete::ArgValueCompleter;
 
 use self::format::{DocumentFormat, ReportFormat};
 pub use self::statistics::cause as restart_cause;
+use super::host_filters::FilterArgs;
 use super::{ClientSession, completion};
 
 pub const EXAMPLES: &str = "\
@@ -120,7 +121,7 @@ pub struct LabelArgs {
 #[derive(clap::Args)]
 pub struct HostArgs {
     /// Host to show: UUID, host name or host identifier
-    #[arg(add = ArgValueCompleter::new(completion::hosts))]
+    #[arg(conflicts_with = "FilterArgs", add = ArgValueCompleter::new(completion::hosts))]
     name: Option<String>,
     #[command(flatten)]
     format: DocumentFormat,
@@ -136,6 +137,8 @@ pub struct HostArgs {
     /// Print one JSON object per line as the REST API has it, while the server sends them
     #[arg(long, conflicts_with_all = ["name", "yaml", "json", "output"])]
     ndjson: bool,
+    #[command(flatten)]
+    filters: FilterArgs,
 }
 
 #[derive(clap::Args)]

@@ -91,16 +91,22 @@ impl ApplyRun<'_> {
         }
     }
 
-    /// Warns of texts that become what nobody can mean.
+    /// Warns of texts that become what nobody can mean, or that files of another server bring along.
     fn warn_of_texts(&mut self, root: &str, old: &Value, new: &Value) {
         for (part, key) in [("org_info", "org_name"), ("server_settings", "server_url")] {
             let text = new[part][key].as_str().unwrap_or_default();
+            let before = old[part][key].as_str().unwrap_or_default();
             let reason = match key {
-                _ if old[part][key] == new[part][key] => continue,
-                "org_name" if text.trim().is_empty() => "empty, so the organization has no name any more",
+                _ if before == text => continue,
+                "org_name" if text.trim().is_empty() => "empty, so the organization has no name any more".to_owned(),
                 "server_url" if !is_url(text) => {
                     "not the URL of a server; write it as agents reach it, such as https://muster.example.com:8080"
+                        .to_owned()
                 }
+                "server_url" if !before.is_empty() => format!(
+                    "the page Add hosts writes this address into flagfiles from now on, instead of {before}; is it that of this \
+                     server? Agents that are enrolled keep theirs"
+                ),
                 _ => continue,
             };
             self.warn(path::member(&path::member(root, part), key), reason);

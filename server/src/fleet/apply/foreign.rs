@@ -243,13 +243,13 @@ struct SkippedThing {
     /// Where it stands first, and why it is skipped.
     first: Problem,
     count: usize,
-    /// The kind of documents that are skipped whole.
+    /// What is skipped of each, such as the kind of documents that are skipped whole; `None` for a key.
     kind: Option<String>,
     /// Names of the first of them.
     names: Vec<String>,
 }
 
-/// Most documents that are named in one warning.
+/// Most objects that are named in one warning.
 const NAMED: usize = 5;
 
 impl Skipped {
@@ -277,7 +277,12 @@ impl Skipped {
 
     /// Notes that a whole document was skipped.
     pub fn add_document(&mut self, kind: &str, name: &str, at: &str, why: &str) {
-        let thing = self.thing(kind, String::new(), at, why);
+        self.add_named(kind, String::new(), name, at, why);
+    }
+
+    /// Notes that what `kind` says was skipped of the object `name`; things of one `key` are one warning.
+    pub fn add_named(&mut self, kind: &str, key: String, name: &str, at: &str, why: &str) {
+        let thing = self.thing(kind, key, at, why);
         thing.count += 1;
         thing.kind = Some(kind.to_owned());
         if !name.is_empty() && thing.names.len() < NAMED {

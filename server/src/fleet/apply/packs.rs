@@ -147,7 +147,13 @@ impl PackNames {
     }
 
     pub fn has_label(&self, name: &str) -> bool {
-        self.labels.contains_key(name) || self.applied_labels.contains_key(name)
+        self.own_label_name(name).is_some()
+    }
+
+    /// The name that a label really has.
+    pub fn own_label_name(&self, name: &str) -> Option<&str> {
+        let own = self.labels.named(name).map(|(own, _)| own);
+        own.or_else(|| self.applied_labels.named(name).map(|(own, ())| own))
     }
 
     /// The spec as it will read back.

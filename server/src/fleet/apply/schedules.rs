@@ -4,15 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use muster_api::rest::Action;
-use muster_api::spec::{
-    DocumentKind, GlobalScheduleSpec, PackQuery, PackSpec, PackTargets, QueryDocument, QueryLogging,
-};
+use muster_api::spec::{DocumentKind, GlobalScheduleSpec, PackQuery, PackSpec, QueryDocument, QueryLogging};
 
 use super::packs::{PackNames, no_such_label};
 use super::{ApplyRun, Located, of_kind, to_value};
 use crate::fleet::changes::{ObjectChange, ObjectKind};
 use crate::fleet::hosts::ALL_HOSTS;
-use crate::fleet::packs::{GLOBAL, check, is_of_own_schedules, narrowed_name};
+use crate::fleet::packs::{GLOBAL, Narrowing, TWICE, check, is_of_own_schedules};
 use crate::fleet::{Result, path, scheduled, specs};
 use crate::store::case;
 use crate::store::{self, entity};
@@ -30,26 +28,26 @@ struct OwnSchedule<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct ScheduleOf {
     pack: String,
-    labels: BTreeSet<String>,
+    narrowing: Narrowing,
 }
 
 impl ScheduleOf {
-    /// That of all hosts, or of those with any of the labels.
-    fn of(labels: BTreeSet<String>) -> Self {
-        if labels.is_empty() {
-            return Self { pack: GLOBAL.to_owned(), labels: BTreeSet::from([ALL_HOSTS.to_owned()]) };
+    /// That of all hosts, or of those that some labels leave.
+    fn of(narrowing: Narrowing) -> Self {
+        if narrowing.is_none() {
+            let any = BTreeSet::from([ALL_HOSTS.to_owned()]);
+            return Self { pack: GLOBAL.to_owned(), narrowing: Narrowing { any, ..Narrowing::default() } };
         }
-        Self { pack: narrowed_name(&labels), labels }
+        Self { pack: narrowing.pack_name(), narrowing }
     }
 
     fn spec(&self) -> PackSpec {
-        let targets = PackTargets { labels: self.labels.iter().cloned().collect(), ..PackTargets::default() };
-        PackSpec { name: self.pack.clone(), targets, ..PackSpec::default() }
+        PackSpec { name: self.pack.clone(), targets: self.narrowing.targets(), ..PackSpec::default() }
     }
 }
 
-/// The keys that narrow a schedule to labels; hosts in any of the first ones run the query.
-fn narrowing(spec: &QueryDocument) -> [(&'static str, &Vec<String>); 3] {
+/// The keys that narrow a schedule to labels.
+fn narrowing_keys(spec: &QueryDocument) -> [(&'static str, &Vec<String>); 3] {
     [
         ("labels_include_any", &spec.labels_include_any),
         ("labels_include_all", &spec.labels_include_all),
@@ -74,7 +72,7 @@ impl ApplyRun<'_> {
         let existing = self.packs_of_own_schedules().await?;
         let mut wanted = existing.clone();
         if let Some((document, spec)) = whole {
-            let global = wanted.entry(GLOBAL.to_owned()).or_insert_with(|| ScheduleOf::of(BTreeSet::new()).spec());
+            let global = wanted.entry(GLOBAL.to_owned()).or_insert_with(|| ScheduleOf::of(Narrowing::default()).spec());
             global.queries.clone_from(&spec.queries);
             check(|key| document.path(key), global, &mut self.problems, &mut self.warnings);
             self.check_references(|key| document.path(key), &global.clone(), &names);
@@ -82,7 +80,10 @@ impl ApplyRun<'_> {
         self.put_into(&own, whole.is_some(), &mut wanted);
         // Outcomes stand with the document that is the reason.
         let first_own = own.first().map(|own| own.document.index);
-        for (name, spec) in wanted {
+        // Packs that go make room for others of the same name in other case.
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            wanted.into_iter().partition(|(name, spec)| spec.queries.is_empty() && name != GLOBAL);
+        for (name, spec) in gone.into_iter().chain(kept) {
             let of_document = whole.filter(|_| name == GLOBAL).map(|(document, _)| document.index);
             let Some(index) = of_document.or(first_own) else { continue };
             let spec = names.normal(&spec, existing.get(&name));
@@ -106,7 +107,7 @@ impl ApplyRun<'_> {
     fn skip_idle_keys(&mut self, document: &Located, spec: &QueryDocument) {
         let texts = [("platform", &spec.platform), ("min_osquery_version", &spec.min_osquery_version)];
         let texts = texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(key, _)| key);
-        let lists = narrowing(spec).into_iter().filter(|(_, labels)| !labels.is_empty()).map(|(key, _)| key);
+        let lists = narrowing_keys(spec).into_iter().filter(|(_, labels)| !labels.is_empty()).map(|(key, _)| key);
         for key in texts.chain(lists) {
             self.skip(document, key, "it belongs to a schedule, and the query has none (interval)");
         }
@@ -123,25 +124,14 @@ impl ApplyRun<'_> {
         }
         if spec.automations_enabled == Some(false) {
             if spec.discard_data == Some(true) {
-                let why =
-                    "Fleet keeps its results nowhere, so the query is not scheduled; set it to true to schedule it";
-                self.skip(document, "automations_enabled", why);
+                let why = "Fleet keeps the results nowhere, so the queries are not scheduled; set automations_enabled to true to \
+                           schedule them";
+                self.skip_schedule(document, spec, "automations_enabled", why);
                 return removed;
             }
             self.skip(document, "automations_enabled", "results of scheduled queries always go to the log here");
         }
-        for (key, labels) in narrowing(spec).into_iter().skip(1) {
-            if !labels.is_empty() {
-                let why = "labels_include_any alone narrows the schedule of a query here, so the query is not scheduled; schedule it \
-                           by a pack, which has the same key in its targets";
-                self.skip(document, key, why);
-                return removed;
-            }
-        }
-        let labels = self.narrowing_labels(document, &spec.labels_include_any, names);
-        if labels.is_empty() && !spec.labels_include_any.is_empty() {
-            return removed;
-        }
+        let Some(narrowing) = self.narrowed_to(document, spec, names) else { return removed };
         if name != spec.name {
             let why = format!("':' breaks the agents' denylist, so the query is scheduled as {name:?}");
             self.warn(document.path("name"), why);
@@ -167,31 +157,73 @@ impl ApplyRun<'_> {
             key => document.path(key),
         };
         scheduled::check(at, &query, &mut self.problems, &mut self.warnings);
-        OwnSchedule { document, name, wanted: Some((ScheduleOf::of(labels), query)) }
+        OwnSchedule { document, name, wanted: Some((ScheduleOf::of(narrowing), query)) }
     }
 
     fn skip(&mut self, document: &Located, key: &str, why: &str) {
         self.skipped.add(DocumentKind::Query.as_str(), key.to_owned(), &document.path(key), why);
     }
 
-    /// The labels that narrow a schedule, without those that documents describe and that are skipped.
-    fn narrowing_labels(&mut self, document: &Located, labels: &[String], names: &PackNames) -> BTreeSet<String> {
-        let mut found = BTreeSet::new();
+    /// Notes that a query is not scheduled because of a key.
+    fn skip_schedule(&mut self, document: &Located, spec: &QueryDocument, key: &str, why: &str) {
+        self.skipped.add_named("the schedule of", key.to_owned(), &spec.name, &document.path(key), why);
+    }
+
+    /// What narrows the schedule of a query; `None` if it is not to be scheduled, which a warning explains.
+    fn narrowed_to(&mut self, document: &Located, spec: &QueryDocument, names: &PackNames) -> Option<Narrowing> {
+        let mut narrowing = Narrowing::default();
+        let mut keys: HashMap<String, &str> = HashMap::new();
+        for (key, labels) in narrowing_keys(spec) {
+            let problems = self.problems.len();
+            let found = self.narrowing_labels(document, (key, labels), names);
+            // Without a label that hosts must be in, or must not be in, other hosts would run the query.
+            let is_enough = if key == "labels_include_any" { !found.is_empty() } else { found.len() == labels.len() };
+            if !labels.is_empty() && !is_enough && self.problems.len() == problems {
+                let why = "a label that narrows it is skipped, so the query is not scheduled; name another label";
+                self.skip_schedule(document, spec, key, why);
+                return None;
+            }
+            for label in &found {
+                if keys.insert(label.clone(), key).is_some_and(|other| other != key) {
+                    self.problem(document.path(key), format!("{TWICE}: {label:?}"));
+                }
+            }
+            match key {
+                "labels_include_any" => narrowing.any = found.into_iter().collect(),
+                "labels_include_all" => narrowing.all = found.into_iter().collect(),
+                _ => narrowing.excluded = found.into_iter().collect(),
+            }
+        }
+        Some(narrowing)
+    }
+
+    /// The labels of a key, without those that documents describe and that are skipped.
+    fn narrowing_labels(
+        &mut self,
+        document: &Located,
+        (key, labels): (&str, &[String]),
+        names: &PackNames,
+    ) -> Vec<String> {
+        let (mut found, mut skipped) = (Vec::new(), Vec::new());
         for (position, label) in labels.iter().enumerate() {
-            if names.has_label(label) {
-                found.insert(label.clone());
+            if let Some(label) = names.own_label_name(label) {
+                found.push(label.to_owned());
                 continue;
             }
-            let at = path::item(&document.path("labels_include_any"), position);
+            let at = path::item(&document.path(key), position);
             let is_skipped = self.changes.iter().any(|(_, change)| {
                 change.action == Action::Ignored
                     && change.kind == DocumentKind::Label.as_str()
                     && case::is_same(&change.name, label)
             });
-            if is_skipped {
+            match is_skipped {
+                true => skipped.push((at, label)),
+                false => self.problem(at, no_such_label(label)),
+            }
+        }
+        if key == "labels_include_any" && !found.is_empty() {
+            for (at, label) in skipped {
                 self.warn(at, format!("skipped: the label {label:?} is skipped, so its hosts do not run the query"));
-            } else {
-                self.problem(at, no_such_label(label));
             }
         }
         found
@@ -200,12 +232,21 @@ impl ApplyRun<'_> {
     /// Puts the schedules of queries where they belong, and takes them out of where they were.
     fn put_into(&mut self, own: &[OwnSchedule<'_>], has_document: bool, wanted: &mut BTreeMap<String, PackSpec>) {
         let mut by_name: HashMap<&str, &OwnSchedule<'_>> = HashMap::new();
+        let mut of_packs: HashMap<&str, &Narrowing> = HashMap::new();
         for own in own {
             if by_name.insert(&own.name, own).is_some() {
                 let reason = format!("another query is scheduled as {:?}; give one another name", own.name);
                 self.problem(own.document.path("name"), reason);
             }
             if let Some((schedule, _)) = &own.wanted {
+                let other = of_packs.insert(&schedule.pack, &schedule.narrowing);
+                if other.is_some_and(|other| *other != schedule.narrowing) {
+                    let reason = format!(
+                        "its pack would be {:?}, as that of a query for other labels; schedule it by a pack instead",
+                        schedule.pack
+                    );
+                    self.problem(own.document.path("interval"), reason);
+                }
                 wanted.entry(schedule.pack.clone()).or_insert_with(|| schedule.spec());
             }
         }

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::SecondsFormat;
 use muster_api::rest::{Action, FieldDifference};
 use muster_api::spec::{HostQuota, SecretSpec, UnlimitedWord, expiry};
 use serde_json::json;
@@ -16,6 +17,8 @@ use crate::store::secrets::SecretTerms;
 /// What a document says of a secret. What is `None` stays as it is.
 #[derive(Debug, Default)]
 struct WantedTerms<'a> {
+    /// Where the secret stands in the list.
+    position: usize,
     name: Option<&'a str>,
     expires_at: Option<Option<Moment>>,
     quota: Option<Option<i64>>,
@@ -56,7 +59,7 @@ impl ApplyRun<'_> {
                         self.problem(at, "is the name of another secret; give each its own");
                     }
                 }
-                let terms = WantedTerms { name, ..self.terms(&at, secret) };
+                let terms = WantedTerms { position, name, ..self.terms(&at, secret) };
                 let at = path::member(&at, "secret");
                 let text = secret.secret.trim_end_matches(['\r', '\n']);
                 if text != secret.secret {
@@ -91,7 +94,7 @@ impl ApplyRun<'_> {
             // The change must not tell what the secrets are, only that the list differs.
             let (old, new) = (json!({ "secrets": 0 }), json!({ "secrets": u8::from(is_changed) }));
             let action = self.note(document, (0, ""), Some(&old), &new)?;
-            self.tell_counts(&rows, &wanted);
+            self.tell_differences(&rows, &wanted);
             if action == Action::Unchanged || !self.problems.is_empty() {
                 continue;
             }
@@ -147,15 +150,67 @@ impl ApplyRun<'_> {
         terms
     }
 
-    /// Puts into the outcome noted last, if that is a change, how many secrets come and go.
-    fn tell_counts(&mut self, rows: &[Secret], wanted: &WantedSecrets<'_>) {
+    /// Puts into the outcome noted last, if that is a change, how many secrets come and go, and which terms of others change. Never
+    /// the text of a secret.
+    fn tell_differences(&mut self, rows: &[Secret], wanted: &WantedSecrets<'_>) {
         let Some((_, change)) = self.changes.last_mut().filter(|(_, change)| change.action == Action::Changed) else {
             return;
         };
-        let kept = rows.iter().filter(|row| wanted.contains_key(row.secret.as_str())).count();
-        let count = |count: usize| if count == 1 { "1 secret".to_owned() } else { format!("{count} secrets") };
-        let after = format!("{}: {} new, {} removed", count(wanted.len()), wanted.len() - kept, rows.len() - kept);
-        let (field, before, after) = ("secrets".to_owned(), Some(count(rows.len())), Some(after));
-        change.differences = vec![FieldDifference { field, before, after, ..FieldDifference::default() }];
+        let kept: Vec<(&Secret, &WantedTerms<'_>)> =
+            rows.iter().filter_map(|row| Some((row, wanted.get(row.secret.as_str())?))).collect();
+        let (new, removed) = (wanted.len() - kept.len(), rows.len() - kept.len());
+        if new + removed > 0 {
+            let count = |count: usize| if count == 1 { "1 secret".to_owned() } else { format!("{count} secrets") };
+            let after = format!("{}: {new} new, {removed} removed", count(wanted.len()));
+            change.differences.push(difference("secrets".to_owned(), count(rows.len()), after));
+        }
+        let mut terms: Vec<_> = kept.into_iter().flat_map(|(row, wanted)| changed_terms(row, wanted)).collect();
+        let more = terms.len().saturating_sub(MOST_TERMS);
+        terms.truncate(MOST_TERMS);
+        change.differences.extend(terms);
+        if more > 0 {
+            let after = Some(format!("{more} more terms change"));
+            change.differences.push(FieldDifference {
+                field: "secrets".to_owned(),
+                after,
+                ..FieldDifference::default()
+            });
+        }
     }
+}
+
+/// Most terms of secrets that a plan tells.
+const MOST_TERMS: usize = 100;
+
+/// The terms of a secret that change.
+fn changed_terms(row: &Secret, wanted: &WantedTerms<'_>) -> Vec<FieldDifference> {
+    let before = SecretTerms::from(row);
+    let after = wanted.over(before.clone());
+    // A name may hold the secret by mistake.
+    let may_be_shown = |name: &&str| !name.is_empty() && !name.contains(&row.secret);
+    let at = match Some(before.name.as_str()).filter(may_be_shown) {
+        Some(name) => path::member("secrets", name),
+        None => path::item("secrets", wanted.position),
+    };
+    let name = |terms: &SecretTerms| match may_be_shown(&terms.name.as_str()) {
+        true => terms.name.clone(),
+        false => String::new(),
+    };
+    let end = |terms: &SecretTerms| {
+        let end = terms.expires_at.map(|end| end.to_utc().to_rfc3339_opts(SecondsFormat::Secs, true));
+        end.unwrap_or_else(|| "never".to_owned())
+    };
+    let quota =
+        |terms: &SecretTerms| terms.quota.map_or_else(|| "unlimited".to_owned(), |quota| format!("{quota} hosts"));
+    let compared = [
+        ("name", name(&before), name(&after)),
+        ("expires_at", end(&before), end(&after)),
+        ("quota", quota(&before), quota(&after)),
+    ];
+    let changed = compared.into_iter().filter(|(_, before, after)| before != after);
+    changed.map(|(term, before, after)| difference(path::member(&at, term), before, after)).collect()
+}
+
+fn difference(field: String, before: String, after: String) -> FieldDifference {
+    FieldDifference { field, before: Some(before), after: Some(after), ..FieldDifference::default() }
 }

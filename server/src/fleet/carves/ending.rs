@@ -1,5 +1,7 @@
 //! How carves end that do not become complete, and how old ones go.
 
+use std::time::Duration;
+
 use sea_orm::{Set, Unchanged};
 
 use super::received::Received;
@@ -15,8 +17,20 @@ const AT_ONCE: u64 = 200;
 /// Most contents that one run looks at.
 const MAX_LOOKED_AT: usize = 10_000;
 
+/// Most carves that are being received whose pace one run looks at; `carves.max_receiving` is usually far below.
+const MAX_PACED: u64 = 1_000;
+
+/// Why a carve fails.
+#[derive(Debug, Clone, Copy)]
+enum CarveFailure {
+    /// No block has come for `carves.stalled_after`.
+    Stalled,
+    /// It would hold the room for all of it, and not be there before half of the time that contents are kept is over.
+    Slow,
+}
+
 impl Carves {
-    /// Fails carves whose blocks do not come, removes the contents of old ones and of those whose rows are gone, and the
+    /// Fails carves whose blocks do not come, or too slowly, removes the contents of old ones and of those whose rows are gone, and the
     /// rows of those that have long expired. For the leader.
     ///
     /// # Errors
@@ -25,6 +39,12 @@ impl Carves {
         let (config, now) = (&self.config, self.clock.now());
         for id in carves::stalled(self.store.reader(), now.minus(config.stalled_after), AT_ONCE).await? {
             self.fail(id).await?;
+        }
+        // Not in the first minutes: agents may be slow to begin.
+        for carve in carves::receiving(self.store.reader(), now.minus(config.stalled_after), MAX_PACED).await? {
+            if self.failure(&carve).is_some() {
+                self.fail(carve.id).await?;
+            }
         }
         for id in carves::outlived(self.store.reader(), now.minus(config.expiry), AT_ONCE).await? {
             self.expire(id).await?;
@@ -38,33 +58,67 @@ impl Carves {
         self.remove_left_over().await
     }
 
+    /// Why a carve fails that is being received, if it does.
+    fn failure(&self, carve: &Model) -> Option<CarveFailure> {
+        let (config, now) = (&self.config, self.clock.now());
+        let since = now.minus(config.stalled_after);
+        if carve.last_block_at < since {
+            return Some(CarveFailure::Stalled);
+        }
+        // Products of bytes and microseconds, as the parts of the whole that have come and that have passed.
+        let micros = |time: Duration| i128::try_from(time.as_micros()).unwrap_or(i128::MAX / (1 << 64));
+        let came = i128::from(carve.received_bytes) * micros(self.received_within());
+        let passed = i128::from(carve.carve_size) * micros(now.since(carve.created_at));
+        (carve.created_at < since && came < passed).then_some(CarveFailure::Slow)
+    }
+
+    /// Within this time a carve has to be complete, so that there is as much time to download it.
+    fn received_within(&self) -> Duration {
+        self.config.expiry / 2
+    }
+
     async fn fail(&self, id: i64) -> Result<()> {
-        let before = self.clock.now().minus(self.config.stalled_after);
         let failed = self.store.write_with(async |tx| {
             let Some(carve) = carves::locked(tx, id).await? else { return Ok::<_, Error>(None) };
             // A block may have come meanwhile.
-            if carve.status != CarveStatusWord::Receiving || carve.last_block_at >= before {
-                return Ok(None);
-            }
+            let failure = self.failure(&carve).filter(|_| carve.status == CarveStatusWord::Receiving);
+            let Some(failure) = failure else { return Ok(None) };
             let row = ActiveModel {
                 id: Unchanged(id),
                 status: Set(CarveStatusWord::Failed),
                 held_bytes: Set(carve.received_bytes),
-                error: Set(missing(&carve, self.config.stalled_after.as_secs() / 60)),
+                error: Set(self.missing(&carve, failure)),
                 ..Default::default()
             };
             carves::update(tx, row).await?;
-            Ok(Some(carve))
+            Ok(Some((carve, failure)))
         });
-        if let Some(carve) = failed.await? {
+        if let Some((carve, failure)) = failed.await? {
             self.metrics.carves("failed", 1);
-            tracing::warn!(
-                carve_id = id,
-                host_id = carve.host_id,
-                "a carve has failed: its blocks have stopped coming"
-            );
+            let why = match failure {
+                CarveFailure::Stalled => "its blocks have stopped coming",
+                CarveFailure::Slow => "its blocks come too slowly",
+            };
+            tracing::warn!(carve_id = id, host_id = carve.host_id, "a carve has failed: {why}");
         }
         Ok(())
+    }
+
+    /// What is missing of a carve that fails, and why it will not come.
+    fn missing(&self, carve: &Model, failure: CarveFailure) -> String {
+        let received = Received::of(&carve.received);
+        let (count, came) = (carve.block_count, received.count());
+        let first = received.in_front();
+        let why = match failure {
+            CarveFailure::Stalled => {
+                format!("no block has come for {} minutes", self.config.stalled_after.as_secs() / 60)
+            }
+            CarveFailure::Slow => format!(
+                "blocks come too slowly to be complete within {} minutes, half of carves.expiry",
+                self.received_within().as_secs() / 60
+            ),
+        };
+        format!("{why}: {came} of {count} are here, the first that is missing is {first}")
     }
 
     async fn expire(&self, id: i64) -> Result<()> {
@@ -107,12 +161,4 @@ impl Carves {
         }
         Ok(())
     }
-}
-
-/// Why a carve has failed whose blocks do not come.
-fn missing(carve: &Model, minutes: u64) -> String {
-    let received = Received::of(&carve.received);
-    let (count, came) = (carve.block_count, received.count());
-    let first = received.in_front();
-    format!("no block has come for {minutes} minutes: {came} of {count} are here, the first that is missing is {first}")
 }

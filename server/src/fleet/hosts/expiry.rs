@@ -1,7 +1,7 @@
 //! Hosts that expire: those that have not called for as long as operators say (`host_expiry_settings`), and those that have
 //! enrolled and never told anything of themselves. The leader deletes them.
 //!
-//! Whether a host has called is decided by what all nodes know of it, and again before each batch. After its start a node
+//! Whether a host has called is decided by what all nodes know of it, and again in the transaction of each batch. After its start a node
 //! expires nothing for an hour: when no server has been there for long, hosts get time to call.
 
 use std::collections::HashMap;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Hosts;
-use super::delete::DELETED_AT_ONCE;
+use super::delete::{DELETED_AT_ONCE, StillSo};
 use super::directory::HostPick;
 use super::list::{HostFilter, HostState};
 use crate::clock::Moment;
@@ -140,14 +140,16 @@ impl Hosts {
     async fn expire_by(&self, rule: &ExpiryRule, left: &mut usize, deleted: &mut u64) -> Result<()> {
         while *left > 0 && self.node.is_leader() {
             *left -= 1;
-            let picked = self.directory.pick(rule.pick(self.clock.now())).await?;
+            let pick = rule.pick(self.clock.now());
+            let still = StillSo { state: pick.filter.state, silent_since: pick.filter.silent_since };
+            let picked = self.directory.pick(pick).await?;
             let ids: Vec<i64> = picked.iter().map(|host| host.id).collect();
             let gone = match ids.is_empty() {
                 true => 0,
-                false => self.delete_batch(&Actor::default(), rule.kind, &rule.why, &ids).await?,
+                false => self.delete_batch(&Actor::default(), rule.kind, &rule.why, &ids, still).await?.len(),
             };
-            *deleted += gone;
-            // Hosts that the database does not have are found out elsewhere.
+            *deleted += gone as u64;
+            // Hosts that the database does not have are found out elsewhere; those that called are not picked again.
             if gone == 0 || ids.len() < DELETED_AT_ONCE {
                 return Ok(());
             }

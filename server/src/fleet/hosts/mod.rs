@@ -37,7 +37,7 @@ pub use admission::Admission;
 pub use assignment::Assignment;
 pub use builtin_labels::ensure as ensure_builtin_labels;
 pub use builtin_labels::{ALL_HOSTS, BUILTIN, BuiltinLabel, Family, HostSystem, means_platform};
-pub use delete::DELETED_AT_ONCE;
+pub use delete::{DELETED_AT_ONCE, StillSo};
 pub use details::set as set_details;
 pub use directory::{AskableHost, Directory, LabelMoves, OnlineTally, TargetGroups};
 #[cfg(test)]

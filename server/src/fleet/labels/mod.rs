@@ -12,10 +12,11 @@ use serde_json::json;
 use super::access::{Permission, Principal};
 use super::changes::{Changes, Draft, ObjectChange, ObjectKind};
 use super::error::none_of;
+use super::hosts::{HOST_EXPIRY, HostExpiry};
 use super::listing::listed;
 use super::resource::{PlanResource, check_name_free};
 use super::{Error, Problem, Result, packs, specs};
-use crate::store::{self, entity::labels};
+use crate::store::{self, case, entity::labels, settings};
 
 /// Deletes a label, or adds a problem that says why it has to stay.
 pub(super) async fn delete(
@@ -35,10 +36,27 @@ pub(super) async fn delete(
         problems.push(Problem::new(path(), reason));
         return Ok(());
     }
+    if let Some(reason) = named_by_expiry(draft.tx, &label.name).await? {
+        problems.push(Problem::new(path(), reason));
+        return Ok(());
+    }
     let before = specs::label_spec(label.clone());
     store::labels::delete(draft.tx, label.id).await?;
     draft.dropped_labels.insert(label.id);
     keep(draft, label.id, before.as_ref(), None)
+}
+
+/// Why a label has to keep its name: the configuration names it, and would not apply any more without it.
+async fn named_by_expiry(db: &impl ConnectionTrait, name: &str) -> Result<Option<String>> {
+    let config = settings::get(db, settings::APP_CONFIG).await?.unwrap_or_default();
+    let named = HostExpiry::of(&config)?.host_expiry_labels;
+    let position = named.iter().position(|entry| case::is_same(&entry.label, name));
+    Ok(position.map(|position| {
+        format!(
+            "label {name:?} is named by {HOST_EXPIRY}.host_expiry_labels[{position}] of the configuration; take it out there first: \
+             fleetctl get config > config.yml, change the file, fleetctl apply -f config.yml"
+        )
+    }))
 }
 
 /// Keeps with the activity what differs in a label.
@@ -167,6 +185,11 @@ impl PlanResource for Labels {
             return Ok(());
         }
         check_name_free::<Labels>(draft, &spec.name, Some(id)).await?;
+        if !case::is_same(&spec.name, &old.name)
+            && let Some(reason) = named_by_expiry(draft.tx, &old.name).await?
+        {
+            return Err(Error::invalid("name", reason));
+        }
         let label = labels::ActiveModel { id: Unchanged(id), ..row(&spec, Some(&old), draft.now) };
         store::named::update(draft.tx, label).await?;
         keep(draft, id, Some(&old), Some(&spec))?;

@@ -1,8 +1,10 @@
 //! Packs: sets of scheduled queries and the labels whose hosts run them.
 
+mod narrowed;
 mod rules;
 
-pub(super) use rules::{GLOBAL, check, check_not_global, is_of_own_schedules, narrowed_name, quoted, row};
+pub(super) use narrowed::{Narrowing, is_of_own_schedules};
+pub(super) use rules::{GLOBAL, TWICE, check, check_not_global, quoted, row};
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -250,7 +252,7 @@ async fn targets(db: &impl ConnectionTrait, input: &PackInput, before: TargetLab
         }
         let ids: BTreeSet<i64> = wanted.as_ref().map_or(before, Clone::clone).into_iter().collect();
         for id in ids.iter().filter(|id| !listed.insert(**id)) {
-            problems.push(Problem::new(key, format!("{}: {id}", rules::TWICE)));
+            problems.push(Problem::new(key, format!("{}: {id}", TWICE)));
         }
         ids.into_iter().collect::<Vec<i64>>()
     });

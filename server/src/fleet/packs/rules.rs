@@ -6,9 +6,7 @@ use muster_api::spec::PackSpec;
 use sea_orm::Set;
 
 use crate::clock::Moment;
-use crate::fleet::names::{
-    MAX_NAME, check_description, check_pack_name, check_platform, check_shard, check_sql, check_version,
-};
+use crate::fleet::names::{check_description, check_pack_name, check_platform, check_shard, check_sql, check_version};
 use crate::fleet::{Problem, Result, path, scheduled, specs};
 use crate::store::case;
 use crate::store::entity::packs;
@@ -17,18 +15,7 @@ use crate::store::entity::packs;
 pub(in crate::fleet) const GLOBAL: &str = "Global";
 
 /// What is said of a label in two lists.
-pub(super) const TWICE: &str = "a label stands in two lists of targets; keep one";
-
-/// The name of the pack with the queries of the schedule that Fleet narrows to hosts with any of some labels.
-pub(in crate::fleet) fn narrowed_name<'a>(labels: impl IntoIterator<Item = &'a String>) -> String {
-    let labels: Vec<&str> = labels.into_iter().map(String::as_str).collect();
-    format!("{GLOBAL} ({})", labels.join(", ")).chars().take(MAX_NAME).collect()
-}
-
-/// Whether a pack is the global schedule, or has a name as [`narrowed_name`] gives it.
-pub(in crate::fleet) fn is_of_own_schedules(name: &str) -> bool {
-    name.strip_prefix(GLOBAL).is_some_and(|rest| rest.is_empty() || rest.starts_with(" ("))
-}
+pub(in crate::fleet) const TWICE: &str = "a label stands in two lists of targets; keep one";
 
 /// Adds the problems and warnings of a pack and its queries; `path` gives the path of each of its keys.
 pub(in crate::fleet) fn check(

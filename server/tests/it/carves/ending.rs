@@ -36,6 +36,32 @@ async fn a_carve_whose_blocks_stop_coming_fails_and_shows_what_is_missing() {
     );
 }
 
+/// A carve counts with its whole size, so that a host which sends a block now and then would keep others out.
+#[tokio::test]
+async fn a_carve_whose_blocks_drip_gives_its_room_back() {
+    let server = TestServer::start().await;
+    let (agent, other) = (server.enrolled(1).await, server.enrolled(2).await);
+    let dripping = Carver::numbered(1, 10, archive(10_000));
+    let steady = Carver::numbered(2, 10, archive(100));
+    let (slow, well) = (begun(&dripping, &agent).await, begun(&steady, &other).await);
+    for block in 0..2 {
+        server.clock.advance(Duration::from_secs(7 * 60));
+        server.run_tasks().await;
+        assert_kept(&dripping.block(&agent, &slow, block).await);
+        assert_kept(&steady.block(&other, &well, block).await);
+    }
+    assert_eq!(server.number("SELECT CAST(SUM(held_bytes) AS SIGNED) FROM carves"), 10_100);
+    server.clock.advance(Duration::from_secs(2 * 60));
+    server.run_tasks().await;
+    let carve = shown(&server, 1).await;
+    let error = "blocks come too slowly to be complete within 720 minutes, half of carves.expiry: 2 of 1000 are here, the first \
+                 that is missing is 2";
+    assert_eq!((&carve["status"], &carve["error"]), (&json!("failed"), &json!(error)));
+    assert_eq!(shown(&server, 2).await["status"], "receiving", "20 of 100 bytes in a quarter of an hour are enough");
+    assert_eq!(server.number("SELECT CAST(SUM(held_bytes) AS SIGNED) FROM carves"), 120);
+    assert_not_kept(&dripping.block(&agent, &slow, 2).await, 400, "it is failed");
+}
+
 #[tokio::test]
 async fn the_contents_of_a_carve_are_removed_after_a_day_and_its_row_after_a_week() {
     let server = TestServer::start().await;

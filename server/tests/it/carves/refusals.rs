@@ -132,3 +132,18 @@ async fn files_that_cannot_be_written_are_said_so_and_the_agent_tries_again() {
     }
     assert!(contents(&server, 1).await == carver.contents);
 }
+
+/// Older agents take any JSON for the success of a block, and would call a carve done of which nothing has come.
+#[tokio::test]
+async fn a_mistyped_path_of_a_block_is_refused_in_text() {
+    let server = TestServer::start().await;
+    let agent = server.enrolled(1).await;
+    let carver = Carver::numbered(1, 10, archive(35));
+    let session = begun(&carver, &agent).await;
+    for path in ["/api/v1/osquery/carve/blok", "/api/v1/osquery/carves/block", "/api/osquery/carve", "/carve/block"] {
+        let body = carver.block_body(&session, 0);
+        let answer = agent.post(path, AgentEndpoint::Log, body, &[]).await;
+        assert_not_kept(&answer, 404, "check the agent's *_tls_endpoint flags");
+    }
+    assert_eq!(shown(&server, 1).await["received_blocks"], 0);
+}

@@ -1,12 +1,25 @@
 //! Agents that must show a client certificate, over real TLS.
 
+#[path = "../../../../cli/tests/tls/old_format.rs"]
+mod old_format;
+
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use reqwest::tls::Version;
 use reqwest::{Certificate, Client, Identity};
+use rustls::client::ResolvesClientCert;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 use crate::support::{ENROLL_SECRET, Rest, ServerSetup, eventually};
 
@@ -80,7 +93,10 @@ async fn agents_show_a_certificate_and_operators_need_none() {
     let mut agent = setup.address().agent(1);
     assert!(!agent.enroll().await.verdict.is_success());
     assert_not_certified(&enroll(&setup, &with(Some(others.issue(2099)))).await, "none of a CA");
-    assert_not_certified(&enroll(&setup, &with(Some(ours.issue(2021)))).await, "expired");
+    assert_not_certified(
+        &enroll(&setup, &with(Some(ours.issue(2021)))).await,
+        "the certificate expired at 2021-12-31T",
+    );
     for newest in [Version::TLS_1_2, Version::TLS_1_3] {
         let good = client(setup.folder(), Some(ours.issue(2099)), newest);
         let (status, body) = enroll(&setup, &good).await;
@@ -114,6 +130,58 @@ async fn agents_show_a_certificate_and_operators_need_none() {
     .await;
     assert_not_certified(&enroll(&setup, &with(Some(ours.issue(2099)))).await, "none of a CA");
     assert!(server.said().contains("agents need a client certificate"), "{}", server.said());
+}
+
+/// Shows one certificate to whoever asks, without a look at it.
+#[derive(Debug)]
+struct Always(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Always {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// Nobody but the log can say why: the handshake fails before a request.
+#[tokio::test]
+async fn a_certificate_of_the_old_format_is_named_in_the_log() {
+    let ca = Ca::new("ours");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("agents.pem");
+    std::fs::write(&file, &ca.pem).unwrap();
+    let setup = ServerSetup::new(&[&format!("server_agent_ca={}", file.display())]);
+    let server = setup.start().await;
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateDer::from(old_format::certificate(&key));
+    let signing = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let signing = ring::default_provider().key_provider.load_private_key(signing).unwrap();
+    let shown = CertifiedKey::new(vec![certificate], signing);
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(setup.folder().join("tls/server.crt")).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_cert_resolver(Arc::new(Always(Arc::new(shown))));
+    let connector = TlsConnector::from(Arc::new(config));
+    for _ in 0..3 {
+        let address = setup.address().url.trim_start_matches("https://").to_owned();
+        let connection = TcpStream::connect(&address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        // With TLS 1.3 the client learns of it when it reads.
+        if let Ok(mut stream) = connector.connect(name, connection).await {
+            assert!(stream.read_u8().await.is_err());
+        }
+    }
+    let said = "the certificate is of X.509 version 1";
+    eventually("the log says so", SOON, async || server.said().contains(said).then_some(())).await;
+    let said = server.said();
+    assert_eq!(said.matches("the handshake with a client certificate failed").count(), 1, "{said}");
+    assert!(said.contains("extendedKeyUsage=clientAuth"), "{said}");
 }
 
 #[test]

@@ -110,6 +110,7 @@ impl Run {
         let identity = agent.agent().identity().clone();
         self.known.insert("uuid".to_owned(), identity.uuid);
         self.known.insert("hostname".to_owned(), identity.fqdn);
+        self.known.insert("node_key".to_owned(), agent.node_key().to_owned());
         self.agent = Some(agent);
     }
 

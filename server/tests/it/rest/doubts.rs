@@ -95,7 +95,9 @@ async fn settings_that_keep_hosts_out_are_warned_of() {
     ];
     assert_warned(&server, &[config("", "not a url")], &wrong).await;
     assert_warned(&server, &[config("", "not a url")], &[]).await;
-    assert_warned(&server, &[config("Example", "https://[::1]:8080")], &[]).await;
+    let another =
+        [("documents[0].spec.server_settings.server_url", "instead of not a url; is it that of this server?")];
+    assert_warned(&server, &[config("Example", "https://[::1]:8080")], &another).await;
 }
 
 /// `fleetctl get hosts --yaml` writes one for each host.

@@ -81,6 +81,7 @@ async fn files_apply_whole_with_one_warning_for_each_thing_that_is_skipped() {
                 "documents[0].spec.integrations",
                 "documents[0].spec.server_settings.enable_analytics",
                 "documents[0].spec.server_settings.live_query_disabled",
+                "documents[0].spec.server_settings.server_url",
                 "documents[0].spec.smtp_settings",
                 "documents[0].spec.sso_settings",
                 "documents[0].spec.vulnerability_settings",

@@ -180,3 +180,57 @@ async fn settings_of_expiry_are_checked_kept_and_shown() {
     let now = shown().await;
     assert_eq!((&now["host_expiry_enabled"], &now["host_expiry_window"]), (&json!(false), &json!(30)));
 }
+
+/// What is got from the configuration could not be applied again otherwise.
+#[tokio::test]
+async fn a_label_that_the_settings_name_stays() {
+    let server = TestServer::start().await;
+    let label = json!({ "kind": "label", "spec": { "name": "runners", "query": "SELECT 1" } });
+    let settings =
+        json!({ "host_expiry_labels": [{ "label": "All Linux", "days": 1 }, { "label": "Runners", "hours": 6 }] });
+    server.rest.apply(&[label.clone(), config(settings)]).await;
+    let id = server.number("SELECT id FROM labels WHERE name = 'runners'");
+    let of_documents = json!({ "documents": [label] });
+    let renamed = json!({ "name": "others" });
+    for (method, path, body) in [
+        ("DELETE", format!("labels/id/{id}"), None),
+        ("DELETE", "labels/runners".to_owned(), None),
+        ("POST", "spec/delete".to_owned(), Some(&of_documents)),
+        ("PATCH", format!("labels/{id}"), Some(&renamed)),
+    ] {
+        let refused = server.rest.send(method, &path, body).await;
+        assert_eq!(refused.status, 422, "{method} {path}: {}", refused.text);
+        let problem = &refused.problems()[0];
+        assert!(problem.contains("host_expiry_settings.host_expiry_labels[1]"), "{problem}");
+    }
+    // In another case it is the same name.
+    let renamed = server.rest.send("PATCH", &format!("labels/{id}"), Some(&json!({ "name": "RUNNERS" }))).await;
+    assert_eq!(renamed.status, 200, "{}", renamed.text);
+    let shown = server.rest.get("config").await.json()["host_expiry_settings"].clone();
+    server.rest.apply(&[config(shown)]).await;
+    server.rest.apply(&[config(json!({ "host_expiry_labels": [] }))]).await;
+    assert_eq!(server.rest.send("DELETE", &format!("labels/id/{id}"), None).await.status, 200);
+}
+
+/// Hosts of a label that is gone must not fall to a shorter window by that; others expire on.
+#[tokio::test]
+async fn while_a_label_is_gone_only_the_windows_of_other_labels_count() {
+    let server = patient().await;
+    for index in 0..3 {
+        server.enrolled(index).await;
+    }
+    let host = |index: u32| server.agent(index).agent().identity().host_identifier.clone();
+    let label = |name: &str, index: u32| json!({ "kind": "label", "spec": { "name": name, "label_membership_type": "manual", "hosts": [host(index)] } });
+    let settings = json!({
+        "host_expiry_enabled": true, "host_expiry_window": 1,
+        "host_expiry_labels": [{ "label": "kept", "days": 100 }, { "label": "short", "hours": 2 }],
+    });
+    server.rest.apply(&[label("kept", 0), label("short", 1), config(settings)]).await;
+    server.database().execute("UPDATE labels SET name = 'gone' WHERE name = 'kept'");
+    server.clock.advance(48 * HOUR);
+    server.run_tasks().await;
+    assert_eq!(ids(&server.rest).await, [1, 3]);
+    server.database().execute("UPDATE labels SET name = 'kept' WHERE name = 'gone'");
+    server.run_tasks().await;
+    assert_eq!(ids(&server.rest).await, [1]);
+}

@@ -99,6 +99,44 @@ async fn what_differs_is_told_without_secrets() {
 }
 
 #[tokio::test]
+async fn other_terms_of_secrets_are_told_without_the_secrets() {
+    let server = TestServer::start().await;
+    let secrets = |one: Value, other: Value| doc("enroll_secret", json!({ "secrets": [one, other] }));
+    let with = |secret: &str, more: Value| {
+        let mut all = json!({ "secret": secret });
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        all
+    };
+    let before = with("obvious-fake-1", json!({ "name": "CI runners", "quota": 5 }));
+    server.rest.apply(&[secrets(before, with("obvious-fake-2", json!({})))]).await;
+    let one = with("obvious-fake-1", json!({ "expires_at": "2030-01-31T00:00:00Z", "quota": "unlimited" }));
+    let other = with("obvious-fake-2", json!({ "name": "is obvious-fake-2", "quota": 7 }));
+    let documents = [secrets(one, other)];
+    let answer = server.rest.try_apply(&documents, true).await;
+    assert!(!answer.text.contains("obvious-fake"), "{}", answer.text);
+    let applied: Applied = answer.read();
+    let reported = |applied: &Applied| -> Vec<String> {
+        let shown = |value: &Option<String>| value.clone().unwrap_or_default();
+        let line = |found: &muster_api::rest::FieldDifference| {
+            format!("{}: {} -> {}", found.field, shown(&found.before), shown(&found.after))
+        };
+        applied.changes[0].differences.iter().map(line).collect()
+    };
+    assert_eq!(
+        reported(&applied),
+        [
+            r#"secrets["CI runners"].expires_at: never -> 2030-01-31T00:00:00Z"#,
+            r#"secrets["CI runners"].quota: 5 hosts -> unlimited"#,
+            "secrets[1].quota: unlimited -> 7 hosts",
+        ]
+    );
+    server.rest.apply(&documents).await;
+    assert_eq!(reported(&plan(&server, &documents).await), [""; 0]);
+    let details = server.database().text("SELECT details FROM activities ORDER BY id DESC LIMIT 1");
+    assert!(!details.contains("differences") && !details.contains("obvious-fake"), "{details}");
+}
+
+#[tokio::test]
 async fn options_with_mistakes_can_be_forced_as_long_as_agents_can_read_them() {
     let server = TestServer::start().await;
     let apply = async |options: Value| {

@@ -87,21 +87,40 @@ async fn a_schedule_that_is_narrowed_to_labels_is_a_pack_of_its_own() {
     let applied = server.rest.apply(&[narrowed(json!(["x"]))]).await;
     assert!(outcomes(&applied).contains(&("pack", "Global (x, y)", Action::Deleted)), "{applied:?}");
     assert_eq!(packs(&server.rest).await, [("Global (x)".to_owned(), json!(["x"]))]);
-    // What narrows more than packs can is not scheduled at all.
-    for key in ["labels_exclude_any", "labels_include_all"] {
-        server.rest.apply(&[narrowed(json!(["x"]))]).await;
-        let applied = server.rest.apply(&[query("q", json!({ "interval": 60, key: ["x"] }))]).await;
-        assert_eq!(applied.warnings.len(), 1, "{applied:?}");
-        assert_eq!(applied.warnings[0].name, format!("documents[0].spec.{key}"));
-        assert_eq!(packs(&server.rest).await, []);
-        assert_eq!(names(&server.rest).await, [""; 0]);
+    for (key, of, pack) in [
+        ("labels_exclude_any", json!(["Y", "x"]), "Global (none of x, y)"),
+        ("labels_include_all", json!(["y", "x"]), "Global (all of x, y)"),
+    ] {
+        let document = query("q", json!({ "interval": 60, key: of }));
+        let applied = server.rest.apply(std::slice::from_ref(&document)).await;
+        assert_eq!(applied.warnings, [], "{key}");
+        let found = server.rest.get("spec/packs").await.json()["specs"].take();
+        let [found] = found.as_array().unwrap().as_slice() else { panic!("{found}") };
+        assert_eq!((&found["name"], &found["targets"][key]), (&json!(pack), &json!(["x", "y"])), "{found}");
+        assert_eq!((&found["targets"]["labels"], names(&server.rest).await.len()), (&json!([]), 0), "{found}");
+        let again = server.rest.apply(&[document]).await;
+        assert_eq!(outcomes(&again), [("query", "q", Action::Unchanged)]);
     }
+    let all = json!({ "interval": 60, "labels_include_any": ["x"], "labels_exclude_any": ["X"] });
+    let problems = server.rest.try_apply(&[query("q", all)], false).await.problems();
+    assert!(problems[0].starts_with("documents[0].spec.labels_exclude_any: a label stands in two"), "{problems:?}");
+    let named_alike = query("other", json!({ "interval": 60, "labels_include_any": ["all of x"] }));
+    let all_of = query("q", json!({ "interval": 60, "labels_include_all": ["x"] }));
+    let problems = server.rest.try_apply(&[label("all of x"), named_alike, all_of], false).await.problems();
+    assert!(problems.len() == 1 && problems[0].contains("\"Global (all of x)\""), "{problems:?}");
     let problems = server.rest.try_apply(&[narrowed(json!(["x", "none"]))], false).await.problems();
     assert!(problems[0].starts_with("documents[0].spec.labels_include_any[1]: there is no label"), "{problems:?}");
     let vitals = json!({ "kind": "label", "spec": { "name": "v", "label_membership_type": "host_vitals" } });
     let applied = server.rest.apply(&[vitals, narrowed(json!(["v"]))]).await;
     assert_eq!(applied.warnings.len(), 2, "{applied:?}");
     assert_eq!(names(&server.rest).await, [""; 0], "never on all hosts instead");
+    let vitals = json!({ "kind": "label", "spec": { "name": "v", "label_membership_type": "host_vitals" } });
+    let without = |name: &str| query(name, json!({ "interval": 60, "labels_exclude_any": ["v", "x"] }));
+    let documents: Vec<Value> = std::iter::once(vitals).chain(["a", "b", "c", "d", "e", "f"].map(without)).collect();
+    let applied = server.rest.apply(&documents).await;
+    assert_eq!((applied.warnings.len(), packs(&server.rest).await.len()), (2, 0), "{applied:?}");
+    let reason = &applied.warnings[1].reason;
+    assert!(reason.starts_with(r#"skipped the schedule of "a", "b", "c", "d", "e" and 1 more: "#), "{reason}");
 }
 
 #[tokio::test]
@@ -114,7 +133,7 @@ async fn what_fleet_does_with_results_is_said_once() {
     assert_eq!(applied.warnings.len(), 1, "{applied:?}");
     assert!(applied.warnings[0].reason.ends_with("(and at 2 other places)"), "{applied:?}");
     let applied = server.rest.apply(&[quiet("a", true)]).await;
-    assert!(applied.warnings[0].reason.contains("not scheduled"), "{applied:?}");
+    assert!(applied.warnings[0].reason.starts_with(r#"skipped the schedule of "a": Fleet keeps"#), "{applied:?}");
     assert_eq!(names(&server.rest).await, ["b", "c"]);
     let applied = server.rest.apply(&[query("with: colon", json!({ "interval": 60 }))]).await;
     assert_eq!(applied.warnings[0].name, "documents[0].spec.name");

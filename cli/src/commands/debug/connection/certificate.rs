@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow, bail};
-use muster_tls::TlsPolicy;
+use muster_tls::{TlsPolicy, certificate_errors};
+use rustls::CertificateError;
 use rustls::pki_types::CertificateDer;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpStream;
@@ -40,7 +41,7 @@ struct ShownCertificate {
 pub async fn check(server: &Server, stream: TcpStream) -> anyhow::Result<Vec<String>> {
     let refused = match shake(server, &server.policy, stream).await {
         Ok(stream) => return remarks(&stream),
-        Err(error) => in_words(&format!("{error:#}"), server),
+        Err(error) => in_words(&error, server),
     };
     // What is wrong shows in the certificate, which is seen only if it is not verified.
     let again = TcpStream::connect((server.host.as_str(), server.port)).await;
@@ -122,7 +123,16 @@ fn day(seconds: i64) -> String {
 }
 
 /// What has failed, where the words of the library mean something to programmers only.
-fn in_words(refused: &str, server: &Server) -> String {
+fn in_words(error: &anyhow::Error, server: &Server) -> String {
+    match certificate_errors::of_cause(error.as_ref()) {
+        Some(CertificateError::UnknownIssuer) => {
+            let who = server.trusted.as_deref().unwrap_or("this machine");
+            return format!("its certificate is signed by nobody that {who} trusts");
+        }
+        Some(error) => return certificate_errors::describe(error),
+        None => {}
+    }
+    let refused = format!("{error:#}");
     if refused.contains("handshake eof") {
         return "the other end closed the connection during the TLS handshake: is this port served without TLS, or by a proxy?"
             .to_owned();
@@ -130,31 +140,26 @@ fn in_words(refused: &str, server: &Server) -> String {
     if refused.contains("InvalidContentType") {
         return "the other end does not speak TLS: is this the right port?".to_owned();
     }
-    if refused.contains("UnknownIssuer") {
-        let who = server.trusted.as_deref().unwrap_or("this machine");
-        return format!("its certificate is signed by nobody that {who} trusts (UnknownIssuer)");
-    }
-    refused.to_owned()
+    refused
 }
 
 /// What to do about a certificate that was refused.
 fn remedy(refused: &str, seen: &ShownCertificate, server: &Server) -> String {
     let now = now().timestamp();
-    let has = |words: &str| refused.contains(words);
     if now > seen.ends {
         return "renew the certificate on the server (server.cert, server.key); if it is valid, set the clock of this machine".to_owned();
     }
     if now < seen.begins {
         return "set the clock of this machine, or have the certificate made anew".to_owned();
     }
-    if has("not valid for name") {
+    if refused.contains("not valid for the name") {
         return format!(
             "use one of its names as the address, or have a certificate made for {} (server.tls_names, if the server makes its \
              own)",
             server.host
         );
     }
-    if has("CaUsedAsEndEntity") || seen.is_self_signed() {
+    if refused.contains("that of a CA") || seen.is_self_signed() {
         return match &server.trusted {
             Some(path) => format!("{path} is not the certificate of this server; copy the right one from the server"),
             None => "the certificate is self-signed: copy it from the server, and name it with --fleet-certificate (hosts: --tls_server_certs)".to_owned(),
@@ -200,10 +205,13 @@ mod tests {
     #[test]
     fn what_the_library_says_is_put_in_words() {
         let context = crate::contexts::ServerContext::default();
-        let words = |refused: &str| in_words(refused, &Server::of(&context, "fleet.test:8080").unwrap());
+        let server = Server::of(&context, "fleet.test:8080").unwrap();
+        let words = |refused: &'static str| in_words(&anyhow!(refused), &server);
         assert!(words("tls handshake eof").ends_with("is this port served without TLS, or by a proxy?"));
-        let unknown = words("invalid peer certificate: UnknownIssuer");
+        let refused = |error| in_words(&rustls::Error::InvalidCertificate(error).into(), &server);
+        let unknown = refused(CertificateError::UnknownIssuer);
         assert!(unknown.starts_with("its certificate is signed by nobody that this machine trusts"), "{unknown}");
+        assert_eq!(refused(CertificateError::Expired), "the certificate has expired");
         assert_eq!(words("expired"), "expired");
     }
 
@@ -211,7 +219,7 @@ mod tests {
     fn each_fault_has_its_remedy() {
         let good = certificate(&["other.test"], 2049);
         assert!(remedy_for("expired", &certificate(&["fleet.test"], 2001), "").starts_with("renew"));
-        assert!(remedy_for("certificate not valid for name", &good, "").contains("made for fleet.test"));
+        assert!(remedy_for("the certificate is not valid for the name", &good, "").contains("made for fleet.test"));
         assert!(remedy_for("UnknownIssuer", &good, "").contains("--fleet-certificate"));
         assert!(remedy_for("UnknownIssuer", &good, "ca.pem").starts_with("ca.pem is not the certificate"));
         let issued = ShownCertificate { issuer: "CN=A company".to_owned(), ..good };

@@ -15,7 +15,7 @@ use crate::admin::pages::parts::{cut, link, plural};
 use crate::admin::pages::visit::Visit;
 use crate::fleet::access::Permission;
 use crate::fleet::changes::content_mark;
-use crate::fleet::hosts::HostFilter;
+use crate::fleet::hosts::{HostFilter, StillSo};
 use crate::fleet::{Error, Fleet, Result};
 
 /// Most hosts that one form changes.
@@ -63,6 +63,17 @@ impl Chosen {
         match fields.text("all") {
             "true" => Self::All(Box::new(HostsAddress::read(|name| fields.text(name).to_owned()).first())),
             _ => Self::Single(fields.all("host").iter().filter_map(|id| id.parse().ok()).collect()),
+        }
+    }
+
+    /// What must still be so of them when they are deleted.
+    ///
+    /// # Errors
+    /// When the address of the list is wrong.
+    fn still(&self) -> Result<StillSo> {
+        match self {
+            Self::Single(_) => Ok(StillSo::default()),
+            Self::All(address) => Ok(StillSo { state: address.filter()?.state, silent_since: None }),
         }
     }
 
@@ -183,7 +194,8 @@ pub(in crate::admin::pages) async fn delete(api: Data<AdminApi>, posted: Posted)
             if expected != mark_of(&ids) {
                 return Ok(Some(ids));
             }
-            fleet.delete_hosts(&looking.principal, &ids).await.map(|_| None)
+            let still = sent.still()?;
+            fleet.delete_hosts_still(&looking.principal, &ids, still).await.map(|_| None)
         })
         .await;
     match deleted {

@@ -17,6 +17,7 @@ use crate::clock::Moment;
 use crate::fleet::batches::Unanswered;
 use crate::store::entity::{host_changes, label_members, node_keys};
 use crate::store::node_keys::KeyHash;
+use crate::store::secrets::{self, SecretTerms};
 use crate::store::{enrollments, hosts as host_rows};
 use crate::tests::size::count;
 use crate::tests::world::World;
@@ -299,4 +300,47 @@ async fn hosts_that_have_a_row_go_first() {
     assert!(names[..199].iter().all(|name| *name != "db"));
     assert_eq!(names[199], "web", "the one that was held, before new ones that came later");
     assert!(names[200..].iter().all(|name| *name == "db"));
+}
+
+/// Before each of its enrollments the host has another secret, so that more of them take a place than the first look shows.
+#[actix_web::test]
+async fn a_host_that_enrolls_with_several_secrets_at_once_takes_a_place_of_each() {
+    let world = World::new().await;
+    let store = &world.app.store;
+    let terms = |name: &str| SecretTerms { name: name.to_owned(), expires_at: None, quota: Some(2) };
+    store
+        .write(async |tx| {
+            for name in ["one", "other"] {
+                secrets::insert(tx, &format!("obvious-fake-{name}"), terms(name), Moment(START)).await?;
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let of = async |name: &str| {
+        let all = secrets::all(store.reader()).await.unwrap();
+        all.into_iter().find(|secret| secret.name == name).unwrap()
+    };
+    let (one, other) = (of("one").await.id, of("other").await.id);
+    let enroll = async |first: i64, secret_ids: &[i64]| -> Vec<bool> {
+        let said = vec![Said { identifier: 0, instance: 1, platform: 0, seconds: 1 }; secret_ids.len()];
+        let with_secret = |(enrollment, secret_id): (Enrollment, &i64)| Enrollment {
+            secret_id: *secret_id,
+            has_quota: true,
+            ..enrollment
+        };
+        let all: Vec<Enrollment> =
+            enrollments_of(&world, &said, first).into_iter().zip(secret_ids).map(with_secret).collect();
+        let all: Vec<&Enrollment> = all.iter().collect();
+        let written = store.write(async |tx| write(tx, &all, std::time::Duration::ZERO).await).await.unwrap();
+        written.outcomes.iter().map(|outcome| matches!(outcome, Some(EnrollOutcome::Enrolled(_)))).collect()
+    };
+    assert_eq!(enroll(0, &[one]).await, [true]);
+    assert_eq!(enroll(1, &[other, one, one, other]).await, [true; 4]);
+    assert_eq!((of("one").await.hosts_enrolled, of("other").await.hosts_enrolled), (2, 2));
+    assert_eq!(
+        enroll(2, &[one, other]).await,
+        [false, true],
+        "no place is left, and none is needed for the same again"
+    );
 }
