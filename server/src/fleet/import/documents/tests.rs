@@ -68,7 +68,7 @@ fn queries_with_a_schedule_of_their_own_are_the_global_schedule() {
             of_label(5, 7),
             QueryLabel { is_excluded: true, ..of_label(9, 7) },
             QueryLabel { is_required: true, ..of_label(10, 7) },
-            QueryLabel { is_excluded: true, ..of_label(11, 8) },
+            QueryLabel { is_excluded: true, ..of_label(11, 99) },
         ],
     });
     let schedule = made.documents.iter().find(|doc| doc["kind"] == "global_schedule").unwrap();
