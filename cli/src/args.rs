@@ -5,8 +5,8 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::ArgValueCompleter;
 
 use crate::commands::{
-    api, apply, completion, config, convert, debug, delete, example, export, get, hosts, login, manual, preview,
-    profile, query, run, setup, top, user,
+    api, apply, approve, completion, config, convert, debug, delete, example, export, get, hosts, login, manual,
+    preview, profile, query, run, setup, top, user,
 };
 
 /// Manage the queries, packs, labels, hosts and users of a Muster server
@@ -61,6 +61,9 @@ pub enum Command {
     /// Delete hosts, or ask them for their details
     #[command(subcommand, arg_required_else_help = true, after_help = hosts::EXAMPLES)]
     Hosts(hosts::Command),
+    /// Approve what the table guard lets nobody do alone
+    #[command(subcommand, arg_required_else_help = true, after_help = approve::EXAMPLES)]
+    Approve(approve::Command),
     /// Manage users
     #[command(subcommand, arg_required_else_help = true, after_help = user::EXAMPLES)]
     User(user::Command),

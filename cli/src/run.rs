@@ -61,6 +61,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Export(args) => commands::export::run(&ClientSession::open(globals)?, args).await,
         Command::Convert(args) => commands::convert::run(&args),
         Command::Hosts(command) => commands::hosts::run(&ClientSession::open(globals)?, command).await,
+        Command::Approve(command) => commands::approve::run(&ClientSession::open(globals)?, command).await,
         Command::User(command) => commands::user::run(&ClientSession::open(globals)?, command).await,
         Command::Query(args) => commands::query::run(&ClientSession::open(globals)?, *args).await,
         Command::Run(args) => commands::run::run(&ClientSession::open(globals)?, args).await,

@@ -26,6 +26,8 @@ mod m0021_object_changes;
 mod m0022_node_versions;
 mod m0023_carves;
 mod m0025_secret_limits;
+mod m0026_guard;
+mod m0027_guard_approvals;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -64,6 +66,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0022_node_versions::Migration),
             Box::new(m0023_carves::Migration),
             Box::new(m0025_secret_limits::Migration),
+            Box::new(m0026_guard::Migration),
+            Box::new(m0027_guard_approvals::Migration),
         ]
     }
 }

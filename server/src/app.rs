@@ -22,6 +22,7 @@ use crate::fleet::carves::{CarveRequests, Carves};
 use crate::fleet::changes::Changes;
 use crate::fleet::checkin::{Checkin, CheckinParts};
 use crate::fleet::diagnostics::Diagnostics;
+use crate::fleet::guard::TableGuard;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
 use crate::fleet::live::{self, Live};
 use crate::fleet::logs::{Logs, Sharing, Sinks};
@@ -84,6 +85,21 @@ impl App {
             Arc::clone(&shared.notifier),
         ));
         hosts.load_seen().await.context("cannot read when hosts were last seen")?;
+        let schemas = Arc::new(AgentSchemas::new(
+            store.clone(),
+            clock.clone(),
+            Arc::clone(&hosts),
+            osquery.schema_update_interval,
+            Arc::clone(&metrics),
+        ));
+        let guard = TableGuard::load(
+            config.server.guard.as_deref(),
+            store.clone(),
+            clock.clone(),
+            Arc::clone(&schemas),
+            Arc::clone(&metrics),
+        );
+        let guard = Arc::new(guard.context("server.guard")?);
         let bus = Arc::clone(&shared.bus);
         let requests = Arc::new(CarveRequests::new(store.clone(), clock.clone(), Arc::clone(&metrics)));
         let live = Live::load(live::Parts {
@@ -98,6 +114,7 @@ impl App {
             hosts: Arc::clone(&hosts),
             schedule: Arc::clone(&schedule),
             carve_requests: Arc::clone(&requests),
+            guard: Arc::clone(&guard),
             metrics: Arc::clone(&metrics),
         })
         .await
@@ -109,13 +126,6 @@ impl App {
             Arc::clone(&schedule),
             Arc::clone(&node),
             config.statistics.clone(),
-            Arc::clone(&metrics),
-        ));
-        let schemas = Arc::new(AgentSchemas::new(
-            store.clone(),
-            clock.clone(),
-            Arc::clone(&hosts),
-            osquery.schema_update_interval,
             Arc::clone(&metrics),
         ));
         let checkin = Arc::new(Checkin::new(
@@ -161,6 +171,7 @@ impl App {
             Arc::clone(&hosts),
             notifier,
             Arc::clone(&statistics),
+            Arc::clone(&guard),
         );
         let fleet = Fleet {
             access,
@@ -175,6 +186,7 @@ impl App {
             node,
             clock,
             diagnostics: Arc::new(diagnostics),
+            guard,
             refusals: Arc::new(LogLimit::new(REFUSALS_EVERY)),
             specs: Specs::new(store.clone(), Arc::clone(&schedule)),
             schedule,

@@ -49,6 +49,7 @@ pub use crate::admin::api_document;
 use crate::app::App;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::fleet::guard::TableGuard;
 pub use crate::fleet::import::{ImportReport, ImportWish};
 use crate::fleet::logs::Logs;
 pub use crate::lifecycle::Lifecycle;
@@ -71,8 +72,9 @@ pub const VERSION: &str = if cfg!(feature = "planted-faults") {
     env!("CARGO_PKG_VERSION")
 };
 
-/// How often the files of the certificate are looked at: what renews them need not be able to send a signal.
-const CERTIFICATE_READ_EVERY: Duration = Duration::from_secs(60);
+/// How often the files of the certificate and of the table guard are looked at: what renews them need not be able to send a
+/// signal.
+const FILES_READ_EVERY: Duration = Duration::from_secs(60);
 
 /// The part of the time left for a stop in which leases on log batches may be given up.
 const RELEASING: u32 = 2;
@@ -139,6 +141,11 @@ pub fn check_files(config: &Config) -> Vec<String> {
         && let Err(error) = tls::check_agent_ca(path)
     {
         problems.push(format!("server.agent_ca: {error:#}"));
+    }
+    if let Some(path) = &config.server.guard
+        && let Err(error) = fleet::guard::check(path)
+    {
+        problems.push(format!("server.guard: {error:#}"));
     }
     if config.redis.is_used()
         && let Err(error) = bus::RedisShare::check(&config.redis)
@@ -305,7 +312,7 @@ async fn run(
     served.context("the listener has failed")
 }
 
-/// Opens the log files again when asked to, and reads the certificate again then and every minute.
+/// Opens the log files again when asked to, and reads the certificate and the table guard again then and every minute.
 async fn reload(
     certificate: Option<Certificate>,
     fleet: fleet::Fleet,
@@ -317,21 +324,23 @@ async fn reload(
             () = lifecycle.reload_asked() => {
                 lifecycle.set_reloading(true);
                 fleet.logs.reopen();
-                read_again(certificate.as_ref(), &metrics).await;
+                read_again(certificate.as_ref(), &fleet.guard, &metrics).await;
                 lifecycle.set_reloading(false);
             }
-            () = tokio::time::sleep(CERTIFICATE_READ_EVERY) => read_again(certificate.as_ref(), &metrics).await,
+            () = tokio::time::sleep(FILES_READ_EVERY) => read_again(certificate.as_ref(), &fleet.guard, &metrics).await,
         }
     }
 }
 
-/// Reads the certificate again. A folder that hangs delays the next look and nothing else.
-async fn read_again(certificate: Option<&Certificate>, metrics: &Arc<telemetry::Metrics>) {
-    let Some(certificate) = certificate.cloned() else { return };
-    let metrics = Arc::clone(metrics);
+/// Reads the certificate and the table guard again. A folder that hangs delays the next look and nothing else.
+async fn read_again(certificate: Option<&Certificate>, guard: &Arc<TableGuard>, metrics: &Arc<telemetry::Metrics>) {
+    let (certificate, guard, metrics) = (certificate.cloned(), Arc::clone(guard), Arc::clone(metrics));
     let look = move || {
-        certificate.reload();
-        certificate.watch_expiry(&metrics);
+        guard.reload();
+        if let Some(certificate) = certificate {
+            certificate.reload();
+            certificate.watch_expiry(&metrics);
+        }
     };
     let _ = tokio::task::spawn_blocking(look).await;
 }

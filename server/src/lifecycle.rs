@@ -70,7 +70,7 @@ impl Lifecycle {
         self.end.cancelled().await;
     }
 
-    /// Asks for the log files to be opened and the certificate to be read again.
+    /// Asks for the log files to be opened and the certificate and the table guard to be read again.
     pub fn reload(&self) {
         self.reload.notify_one();
     }
@@ -98,8 +98,8 @@ impl Lifecycle {
         self.reloading.subscribe()
     }
 
-    /// Follows the signals of the process: INT and TERM stop, a second one aborts, HUP reloads the log files and
-    /// the certificate.
+    /// Follows the signals of the process: INT and TERM stop, a second one aborts, HUP reloads the log files,
+    /// the certificate and the table guard.
     ///
     /// # Errors
     /// When signals cannot be listened to.

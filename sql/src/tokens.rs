@@ -40,6 +40,11 @@ impl Token<'_> {
     pub fn is_symbol(&self, symbol: &str) -> bool {
         self.kind == TokenKind::Symbol && self.text == symbol
     }
+
+    /// What stands between quotes of any kind.
+    pub fn quoted_text(&self) -> Option<String> {
+        matches!(self.kind, TokenKind::Text | TokenKind::Quoted).then(|| unquoted(self.text))
+    }
 }
 
 /// The tokens of a text, whatever it holds.
@@ -160,6 +165,7 @@ mod tests {
         assert_eq!(texts("/*/ a */ b /*"), ["b", "/", "*"]);
         assert_eq!(tokens("\"A\"\"b\"")[0].name().unwrap(), "a\"b");
         assert_eq!(tokens("[Curl]")[0].name().unwrap(), "curl");
+        assert_eq!(tokens("'open")[0].quoted_text().unwrap(), "open");
     }
 
     proptest! {

@@ -81,6 +81,9 @@ pub struct TargetCounts {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CampaignEnvelope {
     pub campaign: Campaign,
+    /// What the table guard says of the query.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A live query as Fleet's clients know it.
@@ -163,6 +166,9 @@ pub struct LiveRunQuery {
     pub results: Vec<LiveRunAnswer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// What the table guard says of the query.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// The answer of one host.

@@ -103,6 +103,9 @@ pub struct LiveQuery {
     /// The cost reported by hosts; absent until a host reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<LiveCost>,
+    /// What the table guard has said of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Whether a live query is open, and why it is not.

@@ -3,6 +3,7 @@
 
 mod account;
 mod apply;
+mod approval;
 mod campaign;
 mod carve;
 pub mod debug;
@@ -24,6 +25,7 @@ mod user;
 
 pub use account::{LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version};
 pub use apply::{Action, Applied, Apply, Change, FieldDifference, TouchedHosts};
+pub use approval::{Approval, ApprovalEnvelope, ApprovalList, ApprovalState};
 pub use campaign::{
     Campaign, CampaignEnvelope, CampaignMetrics, CampaignStatus, CampaignTotals, FoundTargets, LiveRun, LiveRunAnswer,
     LiveRunDone, LiveRunQuery, LiveRunSummary, NewCampaign, Selected, TargetCounts, TargetSearch, Targets,

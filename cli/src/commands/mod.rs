@@ -10,6 +10,7 @@ pub(crate) use example;
 
 pub mod api;
 pub mod apply;
+pub mod approve;
 pub mod completion;
 pub mod config;
 pub mod convert;

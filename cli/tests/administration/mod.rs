@@ -1,6 +1,7 @@
 //! Commands of those who look after a fleet.
 
 mod api;
+mod approve;
 mod completion;
 mod formats;
 mod hosts;

@@ -3,6 +3,7 @@
 mod account;
 mod answer;
 mod apply;
+mod approvals;
 mod auth;
 mod body;
 mod carves;

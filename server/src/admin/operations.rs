@@ -2,11 +2,11 @@
 //! roles read this table. Paths are matched in this order.
 
 use muster_api::rest::{
-    AgentConfig, Applied, AppliedSpecs, Apply, CarveBlockData, CarveBlockDigest, CarveEnvelope, CarveList,
-    ChangePassword, Deleted, Denylist, Explained, FleetCosts, FleetCounts, FleetSchema, GlobalSchedule,
-    GlobalScheduleDocument, HostCount, HostEnvelope, HostList, HostSearch, HostStatistics, HostSummary, HostView,
-    HostsToDelete, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser, OptionsSpec,
-    PackEnvelope, PackInput, PackList, QueryCostReport, QueryEnvelope, QueryIds, QueryInput, QueryList,
+    AgentConfig, Applied, AppliedSpecs, Apply, ApprovalEnvelope, ApprovalList, CarveBlockData, CarveBlockDigest,
+    CarveEnvelope, CarveList, ChangePassword, Deleted, Denylist, Explained, FleetCosts, FleetCounts, FleetSchema,
+    GlobalSchedule, GlobalScheduleDocument, HostCount, HostEnvelope, HostList, HostSearch, HostStatistics, HostSummary,
+    HostView, HostsToDelete, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser,
+    OptionsSpec, PackEnvelope, PackInput, PackList, QueryCostReport, QueryEnvelope, QueryIds, QueryInput, QueryList,
     ScheduledEnvelope, ScheduledInput, ScheduledQueries, SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList,
     StalledHosts, Translation, UserEdit, UserEnvelope, UserList, UserRoles, Version, WorkerRestarts,
 };
@@ -17,12 +17,12 @@ use super::operation::{Needs, Operation, delete, get, patch, post};
 use super::params::{apply_parameters, list_parameters};
 use super::resource::{self, by_id, create, delete_named, edit, list};
 use super::{
-    account, apply, carves, delete_hosts, explain, hosts, labels, openapi, queries, report, scheduled, schema, specs,
-    statistics, users,
+    account, apply, approvals, carves, delete_hosts, explain, hosts, labels, openapi, queries, report, scheduled,
+    schema, specs, statistics, users,
 };
 use crate::fleet::access::Permission::{
-    ManageUsers, ReadCarves, ReadConfig, ReadHosts, ReadLabels, ReadPacks, ReadQueries, ReadSecrets, TakeCarves,
-    WriteConfig, WriteHosts, WriteSchedule, WriteSecrets,
+    ManageUsers, ReadCarves, ReadConfig, ReadHosts, ReadLabels, ReadPacks, ReadQueries, ReadSecrets, RunLiveQueries,
+    TakeCarves, WriteConfig, WriteHosts, WriteSchedule, WriteSecrets,
 };
 use crate::fleet::access::Users;
 use crate::fleet::labels::Labels;
@@ -53,6 +53,7 @@ pub(super) fn operations() -> Vec<Operation> {
         statistics(),
         schema_operations(),
         carve_operations(),
+        approval_operations(),
     ]
     .into_iter()
     .flatten()
@@ -227,6 +228,21 @@ fn carve_operations() -> Vec<Operation> {
             .parameters(carves::block_parameters())
             .gives_lines::<CarveBlockDigest>(),
         delete("/carves/{id}", TakeCarves, "Delete a carve and its contents", carves::delete),
+    ]
+}
+
+fn approval_operations() -> Vec<Operation> {
+    let own = "Nobody decides on a request of their own.";
+    vec![
+        get("/approvals", RunLiveQueries, "List requests for a second person that still count", approvals::list)
+            .note("A rule of the table guard asks for one.")
+            .gives::<ApprovalList>(),
+        post("/approvals/{key}/grant", RunLiveQueries, "Grant the request of another user", approvals::grant)
+            .note(own)
+            .gives::<ApprovalEnvelope>(),
+        post("/approvals/{key}/deny", RunLiveQueries, "Deny the request of another user", approvals::deny)
+            .note(own)
+            .gives::<ApprovalEnvelope>(),
     ]
 }
 

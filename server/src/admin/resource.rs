@@ -12,7 +12,7 @@ use super::body::JsonBody;
 use super::error::AdminAnswer;
 use super::params::Params;
 use crate::fleet::access::Principal;
-use crate::fleet::resource::{NamedResource, Resource};
+use crate::fleet::resource::{Made, NamedResource, Resource};
 use crate::fleet::{Fleet, Problem};
 
 pub(super) async fn list<R>(
@@ -47,9 +47,8 @@ where
     R: Resource<View: Enveloped, New: DeserializeOwned + Send + 'static>,
 {
     let new = new.into_inner();
-    let create = move |fleet: Fleet, by: Principal| async move {
-        Ok(with_warnings::<R>(R::of(&fleet).create(&by, &new).await?))
-    };
+    let create =
+        move |fleet: Fleet, by: Principal| async move { Ok(with_warnings(R::of(&fleet).create(&by, &new).await?)) };
     api.change(&caller, create).await
 }
 
@@ -59,15 +58,18 @@ where
 {
     let edited = edit.into_inner();
     let edit = move |fleet: Fleet, by: Principal| async move {
-        Ok(with_warnings::<R>(R::of(&fleet).edit(&by, *id, &edited).await?))
+        Ok(with_warnings(R::of(&fleet).edit(&by, *id, &edited).await?))
     };
     api.change(&caller, edit).await
 }
 
-fn with_warnings<R: Resource<View: Enveloped>>(view: R::View) -> <R::View as Enveloped>::One {
-    let warning = |problem: Problem| FieldError { name: problem.path, reason: problem.reason };
-    let warnings = R::warnings(&view).into_iter().map(warning).collect();
-    view.one(warnings)
+fn with_warnings<V: Enveloped>(made: Made<V>) -> V::One {
+    made.view.one(fields_of(made.warnings))
+}
+
+/// Warnings, as answers have them.
+pub(super) fn fields_of(warnings: Vec<Problem>) -> Vec<FieldError> {
+    warnings.into_iter().map(|problem| FieldError { name: problem.path, reason: problem.reason }).collect()
 }
 
 pub(super) async fn delete<R: Resource>(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {

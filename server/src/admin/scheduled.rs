@@ -2,7 +2,7 @@
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
-use muster_api::rest::{GlobalSchedule, ScheduledEnvelope, ScheduledInput, ScheduledQueries};
+use muster_api::rest::{GlobalSchedule, Scheduled, ScheduledEnvelope, ScheduledInput, ScheduledQueries};
 
 use super::AdminApi;
 use super::answer::{Done, ok};
@@ -10,8 +10,10 @@ use super::auth::Caller;
 use super::body::JsonBody;
 use super::error::AdminAnswer;
 use super::params::Params;
+use super::resource::fields_of;
 use crate::fleet::Fleet;
 use crate::fleet::access::Principal;
+use crate::fleet::resource::Made;
 use crate::fleet::scheduled::{ScheduleScope, Schedules};
 
 pub(super) async fn of_pack(
@@ -29,7 +31,7 @@ pub(super) async fn of_pack(
 }
 
 pub(super) async fn by_id(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
-    Ok(ok(&ScheduledEnvelope { scheduled: Schedules::of(&api.fleet).by_id(&caller.0, *id).await? }))
+    Ok(ok(&envelope(Schedules::of(&api.fleet).by_id(&caller.0, *id).await?.into())))
 }
 
 pub(super) async fn add(api: Data<AdminApi>, caller: Caller, input: JsonBody<ScheduledInput>) -> AdminAnswer {
@@ -94,7 +96,7 @@ async fn add_within(
 ) -> AdminAnswer {
     let input = input.into_inner();
     let add = move |fleet: Fleet, by: Principal| async move {
-        Ok(ScheduledEnvelope { scheduled: Schedules::of(&fleet).add(&by, within, &input).await? })
+        Ok(envelope(Schedules::of(&fleet).add(&by, within, &input).await?))
     };
     api.change(caller, add).await
 }
@@ -108,7 +110,7 @@ async fn edit_within(
 ) -> AdminAnswer {
     let input = input.into_inner();
     let edit = move |fleet: Fleet, by: Principal| async move {
-        Ok(ScheduledEnvelope { scheduled: Schedules::of(&fleet).edit(&by, within, id, &input).await? })
+        Ok(envelope(Schedules::of(&fleet).edit(&by, within, id, &input).await?))
     };
     api.change(caller, edit).await
 }
@@ -119,4 +121,8 @@ async fn delete_within(api: &AdminApi, caller: &Caller, within: ScheduleScope, i
         Ok(Done {})
     };
     api.change(caller, delete).await
+}
+
+fn envelope(made: Made<Scheduled>) -> ScheduledEnvelope {
+    ScheduledEnvelope { scheduled: made.view, warnings: fields_of(made.warnings) }
 }

@@ -12,9 +12,11 @@ use crate::fleet::Node;
 use crate::fleet::access::Access;
 use crate::fleet::apply::Applier;
 use crate::fleet::changes::Changes;
+use crate::fleet::guard::TableGuard;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
 use crate::fleet::import::Importer;
 use crate::fleet::schedule::{BuiltInOptions, Schedule};
+use crate::fleet::schema::AgentSchemas;
 use crate::fleet::statistics::Statistics;
 use crate::telemetry::Metrics;
 
@@ -53,8 +55,25 @@ pub async fn importer(config: &Config, clock: Clock) -> Result<Importer> {
         config.statistics.clone(),
         Arc::clone(&metrics),
     ));
+    let interval = config.osquery.schema_update_interval;
+    let schemas = AgentSchemas::new(store.clone(), clock.clone(), Arc::clone(&hosts), interval, Arc::clone(&metrics));
+    let guard = TableGuard::load(
+        config.server.guard.as_deref(),
+        store.clone(),
+        clock.clone(),
+        Arc::new(schemas),
+        Arc::clone(&metrics),
+    );
+    let guard = Arc::new(guard.context("server.guard")?);
     let access = Access::new(store.clone(), clock.clone(), config, Arc::clone(&schedule), metrics);
-    let changes =
-        Changes::new(store.clone(), clock.clone(), Arc::clone(&schedule), hosts, Arc::clone(&notifier), statistics);
+    let changes = Changes::new(
+        store.clone(),
+        clock.clone(),
+        Arc::clone(&schedule),
+        hosts,
+        Arc::clone(&notifier),
+        statistics,
+        guard,
+    );
     Ok(Importer { store, clock, schedule, applier: Applier::new(changes), access, notifier })
 }

@@ -29,6 +29,8 @@ section! {
         tls_names: Vec<String> = Vec::new(),
         /// Refuse every change of operators and every live query, while hosts go on enrolling, asking and logging. For servers whose database is changed elsewhere, or from outside alone.
         read_only: bool = false,
+        /// Rules of which tables and columns of agents may be read, by whom and how: a guard.yml, which the API can neither read nor change. Empty: the guard that comes with Muster, which only warns. The file is read again with server.cert.
+        guard: Option<PathBuf> = None,
         /// Path prefix of all URLs of the server, such as /muster.
         url_prefix: String = String::new(),
         /// Addresses and networks of load balancers, comma-separated, such as 10.0.0.5,10.1.0.0/16; their connections are kept open, those of agents are closed. Their X-Forwarded-For tells where a login comes from.

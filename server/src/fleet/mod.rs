@@ -19,6 +19,7 @@ mod error;
 mod explain;
 mod figures;
 mod findings;
+pub mod guard;
 mod halves;
 mod host_detail;
 pub mod hosts;
@@ -61,6 +62,7 @@ use self::carves::Carves;
 use self::changes::Changes;
 use self::checkin::Checkin;
 use self::diagnostics::Diagnostics;
+use self::guard::TableGuard;
 use self::hosts::{Hosts, StillSo};
 use self::live::Live;
 use self::logs::Logs;
@@ -89,6 +91,7 @@ pub struct Fleet {
     pub node: Arc<Node>,
     pub clock: Clock,
     pub diagnostics: Arc<Diagnostics>,
+    pub guard: Arc<TableGuard>,
     /// Log lines about refused requests of agents, by endpoint and status.
     pub refusals: Arc<LogLimit<(&'static str, u16)>>,
     pub schedule: Arc<Schedule>,

@@ -10,6 +10,7 @@ use serde_json::json;
 use super::access::{Permission, Principal};
 use super::changes::{ChangedFields, Changes, Draft, ObjectChange, ObjectKind, content_mark};
 use super::error::none_of;
+use super::guard::GuardedSql;
 use super::listing::{Listing, listed};
 use super::names::{check_description, check_name, check_sql};
 use super::resource::{PlanResource, check_free, check_name_free, existing};
@@ -135,6 +136,14 @@ impl Queries {
         Ok((query.ok_or_else(|| Error::no_such(Self::KIND, id))?, schedules))
     }
 
+    /// What the table guard says of the SQL of a saved query when this user asks or schedules it; nothing while it cannot tell.
+    pub async fn guard_says(&self, principal: &Principal, query: &Query) -> Vec<Problem> {
+        self.changes.look(principal, &query.query).await.unwrap_or_else(|error| {
+            tracing::debug!(%error, "a query is shown without what the table guard says");
+            Vec::new()
+        })
+    }
+
     /// A query to be edited.
     ///
     /// # Errors
@@ -163,7 +172,12 @@ impl Queries {
             )?;
         }
         let changed = ChangedFields::between(Some(&specs::to_value(&stored.spec)?), Some(&specs::to_value(&spec)?));
-        let warnings = sql::doubt(&spec.query).map(|reason| Problem::new("query", reason)).into_iter().collect();
+        let mut warnings: Vec<Problem> =
+            sql::doubt(&spec.query).map(|reason| Problem::new("query", reason)).into_iter().collect();
+        if spec.query != stored.spec.query {
+            let asked = vec![GuardedSql::saved(spec.query.clone(), "query".to_owned())];
+            warnings.extend(self.changes.judge(principal, asked).await?);
+        }
         let (packs, hosts) = self.uses(id).await?;
         Ok(QueryEdit { stored, changed, warnings, packs, hosts })
     }

@@ -9,6 +9,20 @@ use super::{Error, Fleet, Problem, Result, sql};
 use crate::store::Tx;
 use crate::store::named::{self, NamedTable};
 
+/// An object that was created or edited.
+#[derive(Debug)]
+pub struct Made<V> {
+    pub view: V,
+    /// What is valid in it, and probably a mistake.
+    pub warnings: Vec<Problem>,
+}
+
+impl<V> From<V> for Made<V> {
+    fn from(view: V) -> Self {
+        Self { view, warnings: Vec::new() }
+    }
+}
+
 /// A kind of object that operators list, show, create, edit and delete.
 pub trait Resource {
     /// An object as it is shown.
@@ -19,11 +33,6 @@ pub trait Resource {
     type Edit;
 
     fn of(fleet: &Fleet) -> Self;
-
-    /// What is valid in an object that was created or edited, and probably a mistake.
-    fn warnings(_: &Self::View) -> Vec<Problem> {
-        Vec::new()
-    }
 
     /// # Errors
     /// [`Error::Forbidden`] to users without the permission to read.
@@ -36,13 +45,13 @@ pub trait Resource {
     /// # Errors
     /// [`Error::Invalid`] for wrong contents, [`Error::AlreadyExists`] if the name is taken, [`Error::Forbidden`] to users
     /// without the permission to write.
-    async fn create(&self, principal: &Principal, new: &Self::New) -> Result<Self::View>;
+    async fn create(&self, principal: &Principal, new: &Self::New) -> Result<Made<Self::View>>;
 
     /// Changes the fields that `edit` has.
     ///
     /// # Errors
     /// As for [`Resource::create`], and [`Error::NotFound`].
-    async fn edit(&self, principal: &Principal, id: i64, edit: &Self::Edit) -> Result<Self::View>;
+    async fn edit(&self, principal: &Principal, id: i64, edit: &Self::Edit) -> Result<Made<Self::View>>;
 
     /// # Errors
     /// [`Error::NotFound`], [`Error::Invalid`] for an object that has to stay, [`Error::Forbidden`] to users without the
@@ -133,10 +142,6 @@ impl<T: PlanResource> Resource for T {
         Self::new(fleet.changes.clone())
     }
 
-    fn warnings(view: &T::View) -> Vec<Problem> {
-        T::sql(view).and_then(sql::doubt).map(|reason| Problem::new("query", reason)).into_iter().collect()
-    }
-
     async fn list(&self, principal: &Principal, listing: &Listing) -> Result<Vec<T::View>> {
         principal.may(T::READ)?;
         let rows = T::all(self.changes().reader()).await?;
@@ -149,24 +154,24 @@ impl<T: PlanResource> Resource for T {
         self.show(principal, vec![row]).await?.pop().ok_or_else(|| Error::no_such(T::KIND, id))
     }
 
-    async fn create(&self, principal: &Principal, new: &T::Input) -> Result<T::View> {
+    async fn create(&self, principal: &Principal, new: &T::Input) -> Result<Made<T::View>> {
         principal.may_change(T::WRITE)?;
         let spec = T::check_new(new)?;
         self.can_show().await?;
         let insert = async |draft: &mut Draft<'_>| T::insert(draft, principal, &spec, new).await;
-        let id = self.changes().make(principal, false, insert).await?;
-        self.by_id(principal, id).await
+        let (id, warnings) = self.changes().make_and_warn(principal, insert).await?;
+        Ok(with_doubt::<T>(self.by_id(principal, id).await?, warnings))
     }
 
-    async fn edit(&self, principal: &Principal, id: i64, edit: &T::Input) -> Result<T::View> {
+    async fn edit(&self, principal: &Principal, id: i64, edit: &T::Input) -> Result<Made<T::View>> {
         principal.may_change(T::WRITE)?;
         self.can_show().await?;
         let update = async |draft: &mut Draft<'_>| {
             let old = existing::<T>(draft.tx, id).await?;
             T::update(draft, old, edit).await
         };
-        self.changes().make(principal, false, update).await?;
-        self.by_id(principal, id).await
+        let ((), warnings) = self.changes().make_and_warn(principal, update).await?;
+        Ok(with_doubt::<T>(self.by_id(principal, id).await?, warnings))
     }
 
     async fn delete(&self, principal: &Principal, id: i64) -> Result<()> {
@@ -179,6 +184,11 @@ impl<T: PlanResource> NamedResource for T {
         let missing = || Error::NotFound { kind: T::KIND, key: name.to_owned() };
         delete_one(self, principal, async |tx| T::find_named(tx, name).await?.ok_or_else(missing)).await
     }
+}
+
+fn with_doubt<T: PlanResource>(view: T::View, mut warnings: Vec<Problem>) -> Made<T::View> {
+    warnings.extend(T::sql(&view).and_then(sql::doubt).map(|reason| Problem::new("query", reason)));
+    Made { view, warnings }
 }
 
 async fn delete_one<T: PlanResource>(

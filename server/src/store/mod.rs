@@ -15,6 +15,7 @@ mod error;
 mod examination;
 pub mod feed;
 pub mod generations;
+pub mod guard_approvals;
 pub mod host_lists;
 pub mod hosts;
 pub mod import_fleet;

@@ -48,13 +48,14 @@ enum Task {
     PickForSchema,
     FollowSchema,
     PruneSchema,
+    PruneApprovals,
     TakeCensus,
     RestoreLogLevel,
     WriteRefusedChanges,
 }
 
 impl Task {
-    const ALL: [Self; 31] = [
+    const ALL: [Self; 32] = [
         Self::RenewLease,
         Self::Follow,
         Self::CompareDirectory,
@@ -83,6 +84,7 @@ impl Task {
         Self::PickForSchema,
         Self::FollowSchema,
         Self::PruneSchema,
+        Self::PruneApprovals,
         Self::TakeCensus,
         Self::RestoreLogLevel,
         Self::WriteRefusedChanges,
@@ -119,6 +121,7 @@ impl Task {
             Self::PickForSchema => "pick_for_schema",
             Self::FollowSchema => "follow_schema",
             Self::PruneSchema => "prune_schema",
+            Self::PruneApprovals => "prune_approvals",
             Self::TakeCensus => "take_census",
             Self::RestoreLogLevel => "restore_log_level",
             Self::WriteRefusedChanges => "write_refused_changes",
@@ -140,6 +143,7 @@ impl Task {
                 | Self::PruneStatistics
                 | Self::PickForSchema
                 | Self::PruneSchema
+                | Self::PruneApprovals
         )
     }
 
@@ -168,7 +172,11 @@ impl Task {
             Self::RetireKeys | Self::PruneFeed | Self::EndCarves | Self::CloseStatistics | Self::PickForSchema => 60,
             Self::ShowStatistics | Self::TakeCensus => 120,
             Self::SeparateClones | Self::FollowSchema | Self::WriteSecretUses => 30,
-            Self::SweepSessions | Self::PruneActivities | Self::PruneStatistics | Self::PruneSchema => 3600,
+            Self::SweepSessions
+            | Self::PruneActivities
+            | Self::PruneStatistics
+            | Self::PruneSchema
+            | Self::PruneApprovals => 3600,
         })
     }
 
@@ -236,6 +244,7 @@ impl Task {
             Self::PickForSchema => fleet.schemas.pick().await,
             Self::FollowSchema => fleet.schemas.follow().await,
             Self::PruneSchema => fleet.schemas.forget_old().await,
+            Self::PruneApprovals => fleet.guard.forget_old_approvals().await,
             Self::TakeCensus => fleet.hosts.take_census().await,
             Self::RestoreLogLevel => {
                 telemetry::restore_log_level(fleet.clock.now());

@@ -54,6 +54,7 @@ metrics! {
         }
         "Live queries" {
             pub live_open: IntGauge = "muster_live_queries_open" [] "Live queries that are open. The same on all nodes: take the maximum.";
+            pub guard_findings: IntCounterVec = "muster_guard_findings_total" ["use", "effect"] "SQL about which the table guard had something to say, by what it is for and what became of it: warned, needs_approval or refused.";
             pub live_questions: IntCounter = "muster_live_questions_total" [] "Live queries sent to hosts.";
             pub(super) live_settled: IntCounterVec = "muster_live_targets_settled_total" ["state"] "Targets of live queries that this node settled one by one, by their state; those left at the end of a live query are not among them.";
             pub live_results_bytes: IntGauge = "muster_live_results_bytes" [] "Bytes of the results of live queries that are kept. With Redis the same on all nodes: take the maximum.";

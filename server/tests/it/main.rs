@@ -15,6 +15,7 @@ mod debug;
 mod disk_full;
 mod doctor;
 mod enrollment;
+mod guard;
 mod heavy;
 mod import;
 mod lifecycle;

@@ -78,7 +78,7 @@ async fn start(
     query: Option<String>,
     query_id: Option<i64>,
     selection: fleet::Result<Selection>,
-) -> fleet::Result<Campaign> {
+) -> fleet::Result<CampaignEnvelope> {
     // Ids begin at 1, and some clients write 0 for none.
     let query_id = query_id.filter(|id| *id != 0);
     let ask = match (query_id, &query) {
@@ -88,7 +88,7 @@ async fn start(
     };
     let job = api.fleet.live.start_campaign(principal, ask, &selection?).await?;
     let tally = api.fleet.hosts.tally(job.targets()).await?;
-    Ok(Campaign {
+    let campaign = Campaign {
         created_at: job.created_at.to_utc(),
         updated_at: job.created_at.to_utc(),
         metrics: CampaignMetrics {
@@ -102,13 +102,14 @@ async fn start(
         query_id: query_id.unwrap_or(0),
         status: 0,
         user_id: principal.user.id,
-    })
+    };
+    Ok(CampaignEnvelope { campaign, warnings: job.warnings.clone() })
 }
 
 /// Fleet's clients know 400 for a selection without hosts, not 422.
-fn answer(outcome: fleet::Result<Campaign>) -> Result<HttpResponse, actix_web::Error> {
+fn answer(outcome: fleet::Result<CampaignEnvelope>) -> Result<HttpResponse, actix_web::Error> {
     match outcome {
-        Ok(campaign) => Ok(ok(&CampaignEnvelope { campaign })),
+        Ok(started) => Ok(ok(&started)),
         Err(Error::Invalid(problems)) if problems.iter().any(|problem| problem.reason == NO_HOSTS) => {
             Err(bad_parameter(NO_HOSTS))
         }

@@ -20,7 +20,8 @@ pub(super) async fn start(api: Data<AdminApi>, caller: Caller, request: JsonBody
     let request = request.into_inner();
     let start = |fleet: Fleet, by| async move {
         let live_query = fleet.live.start(&by, &request).await?;
-        let warnings = carve_notice(&live_query.query).map(str::to_owned).into_iter().collect();
+        let mut warnings = live_query.warnings.clone();
+        warnings.extend(carve_notice(&live_query.query).map(str::to_owned));
         Ok(LiveQueryEnvelope { live_query, warnings })
     };
     api.change(&caller, start).await

@@ -12,7 +12,7 @@ use super::{Access, Permission, Principal, new_user, normal_email, password, rol
 use crate::fleet::error::none_of;
 use crate::fleet::listing::{Listing, listed};
 use crate::fleet::names::has_part;
-use crate::fleet::resource::{self, Resource};
+use crate::fleet::resource::{self, Made, Resource};
 use crate::fleet::{Error, Fleet, Result};
 use crate::store::{self, Tx, activities, entity::users};
 
@@ -52,7 +52,7 @@ impl Resource for Users {
         Ok(show(&find(self.access.store.reader(), id).await?))
     }
 
-    async fn create(&self, principal: &Principal, request: &NewUser) -> Result<User> {
+    async fn create(&self, principal: &Principal, request: &NewUser) -> Result<Made<User>> {
         principal.may_change(Permission::ManageUsers)?;
         let mut problems = Vec::new();
         let password = request.password.clone().unwrap_or_default();
@@ -79,11 +79,11 @@ impl Resource for Users {
                 Ok(user)
             })
             .await?;
-        Ok(show(&user))
+        Ok(show(&user).into())
     }
 
     /// A new password ends the user's sessions, except the session of this request.
-    async fn edit(&self, principal: &Principal, id: i64, edit: &UserEdit) -> Result<User> {
+    async fn edit(&self, principal: &Principal, id: i64, edit: &UserEdit) -> Result<Made<User>> {
         principal.may_change(Permission::ManageUsers)?;
         let mut problems = Vec::new();
         let new_password = edit.new_password.as_ref().or(edit.password.as_ref());
@@ -134,7 +134,7 @@ impl Resource for Users {
                 Ok(new)
             })
             .await?;
-        Ok(show(&user))
+        Ok(show(&user).into())
     }
 
     /// Ends the user's sessions. The last administrator cannot be deleted.

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use muster_api::rest::{Role, User};
+use muster_sql::GuardRole;
 
 use super::change_gate::ChangeGate;
 use crate::clock::Moment;
@@ -170,6 +171,15 @@ impl Principal {
     /// [`Error::Closed`] while nobody may change anything or ask hosts.
     pub(in crate::fleet) fn passes(&self, permission: Permission) -> Result<()> {
         self.gate.pass(&self.actor(), permission.word())
+    }
+
+    /// The role by which the table guard judges SQL of this user.
+    pub(in crate::fleet) fn guard_role(&self) -> GuardRole {
+        match self.role {
+            Some(Role::Admin) => GuardRole::Admin,
+            Some(Role::Maintainer) => GuardRole::Maintainer,
+            Some(Role::Observer) | None => GuardRole::Observer,
+        }
     }
 
     pub(in crate::fleet) fn actor(&self) -> Actor {

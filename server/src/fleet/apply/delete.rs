@@ -60,7 +60,7 @@ impl Applier {
             changes.extend(ignored.map(|document| document.change(Action::Ignored)));
             Ok(applied(changes, Vec::new(), dry_run))
         };
-        let (applied, hosts) = self.changes.make_and_count(principal, dry_run, change).await?;
+        let (applied, hosts, _) = self.changes.make_and_count(principal, dry_run, change).await?;
         Ok(Applied { hosts, ..applied })
     }
 }

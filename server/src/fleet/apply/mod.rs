@@ -6,6 +6,7 @@ mod doubts;
 mod expiry;
 mod fit;
 mod foreign;
+mod guarded;
 mod labels;
 mod packs;
 mod parse;
@@ -22,6 +23,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use self::foreign::Skipped;
+use self::guarded::{guarded, paths};
 use self::parse::{Located, ReadDocuments};
 use super::access::{Permission, Principal};
 use super::changes::{ChangedFields, Changes, Draft, ObjectChange, ObjectChanges, ObjectKind, content_mark};
@@ -170,7 +172,10 @@ impl Applier {
             let warnings = read.warnings.iter().cloned().chain(read.skipped.clone().into_warnings()).collect();
             return Ok((applied(read.ignored.clone(), warnings, dry_run), ChangedFields::default()));
         }
+        // SQLite looks at it here, and once: not in the transaction, for which others wait.
+        self.changes.look_ahead(principal, |labels| guarded(&read.located, labels)).await;
         let apply = async |draft: &mut Draft<'_>| {
+            draft.paths = paths(&read.located);
             if let Some(mark) = &options_mark {
                 let stored = settings::get(draft.tx, settings::APP_CONFIG).await?.unwrap_or_default();
                 if content_mark(&self.changes.built_in_options().in_force(&stored)) != *mark {
@@ -206,7 +211,8 @@ impl Applier {
             run.warnings.extend(run.skipped.into_warnings());
             Ok((applied(run.changes, run.warnings, dry_run), run.compared))
         };
-        let ((applied, compared), hosts) = self.changes.make_and_count(principal, dry_run, apply).await?;
+        let ((mut applied, compared), hosts, said) = self.changes.make_and_count(principal, dry_run, apply).await?;
+        applied.warnings.extend(said.into_iter().map(field_error));
         Ok((Applied { hosts, ..applied }, compared))
     }
 }
@@ -362,9 +368,13 @@ fn differing_fields(old: &Value, new: &Value) -> Vec<String> {
 /// The response, in the order of the documents.
 fn applied(mut changes: Vec<(usize, Change)>, warnings: Vec<Problem>, dry_run: bool) -> Applied {
     changes.sort_by_key(|(index, _)| *index);
-    let warnings = warnings.into_iter().map(|warning| FieldError { name: warning.path, reason: warning.reason });
+    let warnings = warnings.into_iter().map(field_error);
     let changes = changes.into_iter().map(|(_, change)| change).collect();
     Applied { dry_run, changes, hosts: None, warnings: warnings.collect() }
+}
+
+fn field_error(problem: Problem) -> FieldError {
+    FieldError { name: problem.path, reason: problem.reason }
 }
 
 /// The documents of one kind with their specs.

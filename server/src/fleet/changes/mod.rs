@@ -11,21 +11,24 @@ mod objects;
 mod sizes;
 
 pub use fields::{ChangedFields, FieldChange, content_mark};
+use objects::SavedSql;
 pub use objects::{ObjectChange, ObjectChanges, ObjectKind};
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use muster_api::rest::TouchedHosts;
 use serde_json::Value;
 
 use super::access::Principal;
+use super::guard::{DocumentPaths, GuardedSql, TableGuard, Verdict, views_of};
 use super::hosts::{Hosts, LabelMoves};
 use super::schedule::{BuiltInOptions, Plan, PlanDifference, Schedule};
 use super::statistics::Statistics;
-use super::{Error, Result};
+use super::{Error, Problem, Result};
 use crate::bus::{ChangeEvent, Notifier};
 use crate::clock::{Clock, Moment};
+use crate::lock::lock;
 use crate::store::{self, Store, WriteError, activities, feed, generations, object_changes};
 
 /// Makes changes: each in one transaction with its activity and the next generation. The memory of this node has the
@@ -38,6 +41,7 @@ pub struct Changes {
     hosts: Arc<Hosts>,
     notifier: Arc<dyn Notifier>,
     statistics: Arc<Statistics>,
+    guard: Arc<TableGuard>,
 }
 
 /// A change under way, inside its transaction.
@@ -52,6 +56,8 @@ pub struct Draft<'a> {
     pub dropped_labels: BTreeSet<i64>,
     /// What the activity changes in objects, field by field.
     pub objects: ObjectChanges,
+    /// Where the objects stand in what was sent.
+    pub(in crate::fleet) paths: DocumentPaths,
     activity: Option<(&'static str, Value)>,
 }
 
@@ -66,7 +72,15 @@ impl Draft<'_> {
 enum Stop<T> {
     Failed(Error),
     /// There was nothing to change, or it was a dry run of something.
-    Undone(T, Option<Box<DryRun>>),
+    Undone(Attempted<T>),
+}
+
+/// What became of a change.
+struct Attempted<T> {
+    value: T,
+    dry: Option<Box<DryRun>>,
+    /// What the table guard says of it.
+    warnings: Vec<Problem>,
 }
 
 /// What a dry run would have changed.
@@ -101,8 +115,17 @@ impl Changes {
         hosts: Arc<Hosts>,
         notifier: Arc<dyn Notifier>,
         statistics: Arc<Statistics>,
+        guard: Arc<TableGuard>,
     ) -> Self {
-        Self { store, clock, schedule, hosts, notifier, statistics }
+        Self { store, clock, schedule, hosts, notifier, statistics, guard }
+    }
+
+    /// Judges SQL that is not changed now, or that will be.
+    ///
+    /// # Errors
+    /// As for [`TableGuard::judge`].
+    pub(super) async fn judge(&self, principal: &Principal, asked: Vec<GuardedSql>) -> Result<Vec<Problem>> {
+        Ok(self.guard.judge(principal, views_of(&self.schedule.plan()), asked).await?.into_said()?.warnings)
     }
 
     pub(super) fn built_in_options(&self) -> &BuiltInOptions {
@@ -114,6 +137,25 @@ impl Changes {
         &self.statistics
     }
 
+    /// What the table guard would say of a saved query.
+    ///
+    /// # Errors
+    /// When the database does not answer, and SQLite is to be asked.
+    pub(super) async fn look(&self, principal: &Principal, sql: &str) -> Result<Vec<Problem>> {
+        let asked = vec![GuardedSql::saved(sql.to_owned(), "query".to_owned())];
+        self.guard.look(principal, views_of(&self.schedule.plan()), asked).await
+    }
+
+    /// Has the table guard look at SQL that is about to be changed. `guarded` is told the labels that rules name.
+    pub(super) async fn look_ahead(
+        &self,
+        principal: &Principal,
+        guarded: impl FnOnce(&BTreeSet<String>) -> Vec<GuardedSql>,
+    ) {
+        let asked = guarded(&self.guard.labels());
+        self.guard.look_ahead(principal, views_of(&self.schedule.plan()), asked).await;
+    }
+
     /// A connection for reading.
     pub(super) fn reader(&self) -> &store::Connection {
         self.store.reader()
@@ -122,16 +164,28 @@ impl Changes {
     /// Makes a change for `principal`, whose permission the caller has checked; a dry run is rolled back.
     ///
     /// # Errors
-    /// The errors of `change`, and [`Error::Invalid`] when the config of some host would be too large for agents.
-    /// Nothing has changed then.
+    /// The errors of `change`, and [`Error::Invalid`] when the config of some host would be too large for agents, or when the
+    /// table guard refuses SQL. Nothing has changed then.
     pub(super) async fn make<T, F>(&self, principal: &Principal, dry_run: bool, change: F) -> Result<T>
     where
         F: AsyncFn(&mut Draft<'_>) -> Result<T>,
     {
-        Ok(self.attempt(principal, dry_run, change).await?.0)
+        Ok(self.attempt(principal, dry_run, change).await?.value)
     }
 
-    /// As [`Changes::make`]; a dry run also counts the hosts whose config would change. Hosts are looked at after the
+    /// As [`Changes::make`], with what the table guard warns of.
+    ///
+    /// # Errors
+    /// As for [`Changes::make`].
+    pub(super) async fn make_and_warn<T, F>(&self, principal: &Principal, change: F) -> Result<(T, Vec<Problem>)>
+    where
+        F: AsyncFn(&mut Draft<'_>) -> Result<T>,
+    {
+        let Attempted { value, warnings, .. } = self.attempt(principal, false, change).await?;
+        Ok((value, warnings))
+    }
+
+    /// As [`Changes::make_and_warn`]; a dry run also counts the hosts whose config would change. Hosts are looked at after the
     /// transaction. There is no number while hosts are still being read.
     ///
     /// # Errors
@@ -141,16 +195,16 @@ impl Changes {
         principal: &Principal,
         dry_run: bool,
         change: F,
-    ) -> Result<(T, Option<TouchedHosts>)>
+    ) -> Result<(T, Option<TouchedHosts>, Vec<Problem>)>
     where
         F: AsyncFn(&mut Draft<'_>) -> Result<T>,
     {
-        let (value, dry) = self.attempt(principal, dry_run, change).await?;
+        let Attempted { value, dry, warnings } = self.attempt(principal, dry_run, change).await?;
         let touched = match dry {
             Some(dry) if self.hosts.directory.is_loaded() => Some(self.touched(&dry.plan, dry.label_moves).await?),
             _ => None,
         };
-        Ok((value, touched))
+        Ok((value, touched, warnings))
     }
 
     /// Counts the hosts that would get another config by a plan than by the current one.
@@ -168,10 +222,32 @@ impl Changes {
         Ok(touched)
     }
 
-    async fn attempt<T, F>(&self, principal: &Principal, dry_run: bool, change: F) -> Result<(T, Option<Box<DryRun>>)>
+    /// What the table guard says of a draft, whose plan is `after`.
+    async fn guard(&self, principal: &Principal, draft: &mut Draft<'_>, after: &Plan) -> Result<Verdict> {
+        let current = self.schedule.plan();
+        let before = if current.generation + 1 == after.generation {
+            current
+        } else {
+            // why: another node has made changes that this one has not read yet. They are committed, and what they have
+            // brought is not to be taken for a part of this change.
+            let committed = self.store.snapshot().await?;
+            Arc::new(Plan::load(&committed, draft.now, self.schedule.built_in()).await?)
+        };
+        let mut asked = self.guard.planned_anew(&before, after, &draft.paths);
+        for SavedSql { name, sql } in draft.objects.take_saved() {
+            let path = draft.paths.of(ObjectKind::Query, &name, "query");
+            asked.push(GuardedSql::saved(sql, path));
+        }
+        self.guard.judge(principal, views_of(after), asked).await
+    }
+
+    async fn attempt<T, F>(&self, principal: &Principal, dry_run: bool, change: F) -> Result<Attempted<T>>
     where
         F: AsyncFn(&mut Draft<'_>) -> Result<T>,
     {
+        self.guard.prepare().await?;
+        // Made when the transaction is over: what it would do is refused then, so that it leaves nothing.
+        let requests = Mutex::new(Vec::new());
         let assignments = self.hosts.assignments();
         let outcome = self
             .store
@@ -188,26 +264,33 @@ impl Changes {
                     label_moves: LabelMoves::default(),
                     dropped_labels: BTreeSet::new(),
                     objects: ObjectChanges::default(),
+                    paths: DocumentPaths::default(),
                     activity: None,
                 };
                 let value = change(&mut draft).await?;
-                let Some((kind, details)) = &draft.activity else { return Err(Stop::Undone(value, None)) };
+                let Some((kind, details)) = draft.activity.take() else {
+                    return Err(Stop::Undone(Attempted { value, dry: None, warnings: Vec::new() }));
+                };
                 // After everything the plan is made of: nothing below changes it. Its generation is the one this
                 // transaction has written and alone can commit, so once it has, this is the plan of that generation.
                 let plan = Plan::load(tx, now, self.schedule.built_in()).await?;
                 sizes::check(&self.schedule, &plan, &assignments)?;
-                let activity = activities::add(tx, now, &principal.actor(), kind, details).await?;
+                let mut verdict = self.guard(principal, &mut draft, &plan).await?;
+                *lock(&requests) = std::mem::take(&mut verdict.requests);
+                let warnings = verdict.into_said()?.warnings;
+                let activity = activities::add(tx, now, &principal.actor(), kind, &details).await?;
                 object_changes::add(tx, activity, draft.objects.take()).await?;
                 if dry_run {
-                    let dry = DryRun { plan, label_moves: draft.label_moves };
-                    return Err(Stop::Undone(value, Some(Box::new(dry))));
+                    let dry = Some(Box::new(DryRun { plan, label_moves: draft.label_moves }));
+                    return Err(Stop::Undone(Attempted { value, dry, warnings }));
                 }
                 feed::append(tx, feed::HostChangeKind::Changed, draft.touched_hosts.iter().copied(), now).await?;
-                Ok((value, plan, draft.touched_hosts, draft.dropped_labels))
+                let attempted = Attempted { value, dry: None, warnings };
+                Ok((attempted, plan, draft.touched_hosts, draft.dropped_labels))
             })
             .await;
         match outcome {
-            Ok((value, plan, touched_hosts, mut dropped_labels)) => {
+            Ok((attempted, plan, touched_hosts, mut dropped_labels)) => {
                 // Changes of other nodes that came before this one are in the plan, too.
                 dropped_labels.extend(self.schedule.publish(plan));
                 self.notifier.publish(ChangeEvent::Schedule);
@@ -217,10 +300,16 @@ impl Changes {
                 if let Err(error) = self.hosts.refresh_stale().await {
                     tracing::warn!(%error, "change committed; some hosts follow once the database answers again");
                 }
-                Ok((value, None))
+                Ok(attempted)
             }
-            Err(Stop::Undone(value, dry)) => Ok((value, dry)),
-            Err(Stop::Failed(error)) => Err(error),
+            Err(Stop::Undone(attempted)) => Ok(attempted),
+            Err(Stop::Failed(error)) => {
+                let requests = std::mem::take(&mut *lock(&requests));
+                if !dry_run {
+                    self.guard.ask_for_approval(principal, &requests).await?;
+                }
+                Err(error)
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::store::object_changes::NewObjectChange;
 const MAX_ACTIVITY: usize = 1 << 20;
 
 /// A kind of object whose changes are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ObjectKind {
     Query,
     Pack,
@@ -48,11 +48,19 @@ pub struct ObjectChange {
     pub after: Option<Value>,
 }
 
-/// The changes of one activity. Takes no more memory than what is kept.
+/// The name of a saved query, and its SQL, which is new.
+#[derive(Debug)]
+pub struct SavedSql {
+    pub name: String,
+    pub sql: String,
+}
+
+/// The changes of one activity. Takes no more memory than what is kept, and the SQL of saved queries.
 #[derive(Debug, Default)]
 pub struct ObjectChanges {
     kept: Vec<NewObjectChange>,
     bytes: usize,
+    saved: Vec<SavedSql>,
 }
 
 impl ObjectChanges {
@@ -77,6 +85,9 @@ impl ObjectChanges {
             (Some(_), Some(_)) if fields.is_empty() => return Ok(fields),
             (Some(_), Some(_)) => "changed",
         };
+        if change.kind == ObjectKind::Query {
+            self.saved.extend(new_sql(&change));
+        }
         let mut room = MAX_ACTIVITY.saturating_sub(self.bytes);
         let had = room;
         let fields = fields.kept(change.kind == ObjectKind::Config, &mut room);
@@ -97,9 +108,21 @@ impl ObjectChanges {
     pub fn append(&mut self, mut others: Self) {
         self.bytes += others.bytes;
         self.kept.append(&mut others.kept);
+        self.saved.append(&mut others.saved);
+    }
+
+    /// Saved queries with new SQL.
+    pub(super) fn take_saved(&mut self) -> Vec<SavedSql> {
+        std::mem::take(&mut self.saved)
     }
 
     pub(super) fn take(&mut self) -> Vec<NewObjectChange> {
         std::mem::take(&mut self.kept)
     }
+}
+
+fn new_sql(change: &ObjectChange) -> Option<SavedSql> {
+    let sql = |value: &Option<Value>| Some(value.as_ref()?.get("query")?.as_str()?.to_owned());
+    let after = sql(&change.after)?;
+    (sql(&change.before).as_ref() != Some(&after)).then(|| SavedSql { name: change.name.clone(), sql: after })
 }

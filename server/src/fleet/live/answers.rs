@@ -20,6 +20,7 @@ use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::carves::named_carves;
 use crate::fleet::checkin::DENYLISTED;
+use crate::fleet::guard::ResultLimits;
 use crate::fleet::hosts::Host;
 
 /// Longest message of an agent that is kept, in characters.
@@ -136,11 +137,15 @@ impl Live {
             at: now.to_utc(),
         };
         let (room, limit) = self.room(job);
+        let max_rows = job.limits.rows.map_or(usize::MAX, |rows| usize::try_from(rows).unwrap_or(usize::MAX));
         let mut line = begin_line(&answer);
-        if write_rows(result.rows, room, &mut line).await {
+        let cut = write_rows(result.rows, room, max_rows, &mut line).await;
+        let limit = if cut == Some(CutBy::Rows) { GUARD_ROWS } else { limit };
+        if cut.is_some() {
             self.metrics.limit_hit(limit);
             answer.truncated = true;
             answer.rows_sent = Some(result.rows.row_count() as u64);
+            answer.error = answer.error.or_else(|| cut_by_guard(limit, job.limits));
         }
         end_line(&answer, &mut line);
         (answer, line)
@@ -156,25 +161,49 @@ const PIECE_BYTES: usize = 256 * 1024;
 /// Room for the end of a line, behind the rows.
 const TAIL_BYTES: usize = 1024;
 
-/// Appends the first rows that together stay within `max_bytes`, as they came and as they are written. True if
-/// that left any out.
-async fn write_rows(rows: Rows<'_>, max_bytes: usize, line: &mut Vec<u8>) -> bool {
+/// Names of the limits that the table guard sets, as metrics have them.
+const GUARD_ROWS: &str = "guard_rows";
+pub(super) const GUARD_BYTES: &str = "guard_bytes";
+
+/// What has left out rows of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum CutBy {
+    Rows,
+    Bytes,
+}
+
+/// What is said to whoever reads an answer that the table guard has cut.
+fn cut_by_guard(limit: &str, limits: ResultLimits) -> Option<String> {
+    let most = match limit {
+        GUARD_ROWS => format!("{} rows", limits.rows?),
+        GUARD_BYTES => format!("{} bytes", limits.bytes?),
+        _ => return None,
+    };
+    Some(format!("cut off: the table guard keeps {most} of the answer of a host"))
+}
+
+/// Appends the first rows, so many at most, that together stay within `max_bytes`, as they came and as they are written.
+/// Tells what has left any out.
+async fn write_rows(rows: Rows<'_>, max_bytes: usize, max_rows: usize, line: &mut Vec<u8>) -> Option<CutBy> {
     line.reserve(rows.raw().len().min(max_bytes) + TAIL_BYTES);
     let mut names = ColumnNames::default();
     let (mut bytes, mut piece) = (0, 0);
     let is_first = line.len();
-    for row in rows.iter() {
+    for (written, row) in rows.iter().enumerate() {
+        if written == max_rows {
+            return Some(CutBy::Rows);
+        }
         let came = row.raw().len() + ROW_OVERHEAD;
         let room = max_bytes.saturating_sub(bytes + ROW_OVERHEAD);
         if bytes + came > max_bytes {
-            return true;
+            return Some(CutBy::Bytes);
         }
         let start = line.len();
         let comma = usize::from(start > is_first);
         line.extend_from_slice(&b","[..comma]);
         if !row.write_json(line, &mut names, start + comma + room) {
             line.truncate(start);
-            return true;
+            return Some(CutBy::Bytes);
         }
         let cost = came.max(line.len() - start - comma + ROW_OVERHEAD);
         bytes += cost;
@@ -184,7 +213,7 @@ async fn write_rows(rows: Rows<'_>, max_bytes: usize, line: &mut Vec<u8>) -> boo
             tokio::task::yield_now().await;
         }
     }
-    false
+    None
 }
 
 /// The line for a host that does not answer.

@@ -9,7 +9,8 @@ fn written(body: &[u8], max_bytes: usize) -> (Vec<Value>, bool, usize) {
     let write = DistributedWrite::read(body).unwrap();
     let mut line = b"[".to_vec();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let is_cut = runtime.block_on(write_rows(write.results[0].1.rows, max_bytes, &mut line));
+    let cut = runtime.block_on(write_rows(write.results[0].1.rows, max_bytes, usize::MAX, &mut line));
+    let is_cut = cut.is_some();
     line.push(b']');
     (serde_json::from_slice(&line).unwrap(), is_cut, line.len())
 }

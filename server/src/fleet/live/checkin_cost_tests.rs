@@ -44,6 +44,9 @@ fn row(id: i64, now: Moment) -> Model {
         rate: 0,
         is_paused: false,
         pace_changes: 0,
+        row_limit: 0,
+        byte_limit: 0,
+        guard_warnings: None,
     }
 }
 

@@ -113,7 +113,7 @@ impl Live {
         if collected.left_out > 0 {
             self.metrics.limit_hit("live_max_rest_results");
         }
-        Ok(collected.done(running.query_id))
+        Ok(collected.done(running.query_id, running.follower.job().warnings.clone()))
     }
 }
 
@@ -131,7 +131,7 @@ fn check(request: &LiveRun) -> Result<()> {
 fn refused(query_id: i64, problems: Vec<Problem>) -> Result<RunTarget> {
     if let Some(problem) = problems.iter().find(|problem| problem.path == "query_id") {
         let error = Some(problem.reason.clone());
-        return Ok(RunTarget::Refused(LiveRunQuery { query_id, results: Vec::new(), error }));
+        return Ok(RunTarget::Refused(LiveRunQuery { query_id, results: Vec::new(), error, warnings: Vec::new() }));
     }
     let renamed = |problem: Problem| Problem { path: problem.path.replace(HOSTS, "host_ids"), ..problem };
     Err(Error::Invalid(problems.into_iter().map(renamed).collect()))
@@ -183,11 +183,11 @@ impl Collected {
         self.answers.push(LiveRunAnswer { host_id, rows, error });
     }
 
-    fn done(self, query_id: i64) -> (LiveRunQuery, OwnedSemaphorePermit) {
+    fn done(self, query_id: i64, warnings: Vec<String>) -> (LiveRunQuery, OwnedSemaphorePermit) {
         let error = (self.left_out > 0).then(|| {
             format!("truncated: there was no room for the answers of {} hosts (live.max_rest_results)", self.left_out)
         });
-        (LiveRunQuery { query_id, results: self.answers, error }, self.room)
+        (LiveRunQuery { query_id, results: self.answers, error, warnings }, self.room)
     }
 }
 
@@ -206,7 +206,7 @@ mod tests {
         collected.take(&line(r#"{"host_id":1,"rows":[{"a":"1"}],"error":null}"#));
         collected.take(&line(&format!(r#"{{"host_id":2,"rows":[{{"a":"{}"}}]}}"#, "x".repeat(100))));
         collected.take(&line(r#"{"host_id":3,"rows":[],"rows_sent":9}"#));
-        let (query, taken) = collected.done(7);
+        let (query, taken) = collected.done(7, Vec::new());
         let shown = serde_json::to_value(&query).unwrap();
         assert_eq!(shown["results"][0], serde_json::json!({ "host_id": 1, "rows": [{ "a": "1" }], "error": null }));
         assert!(shown["results"][1]["error"].as_str().unwrap().contains("live.max_rest_results"), "{shown:#}");

@@ -14,6 +14,7 @@ use super::progress::{Applied, JobProgress, OpenTarget};
 use super::snapshot::Snapshot;
 use crate::bus::{JobChange, JobKey, LivePace};
 use crate::clock::Moment;
+use crate::fleet::guard::ResultLimits;
 use crate::lock::lock;
 use crate::store::entity::live_queries::Model;
 
@@ -33,6 +34,10 @@ pub struct Job {
     pub author_email: String,
     pub created_at: Moment,
     pub deadline: Moment,
+    /// How much is kept of the answer of a host, by the table guard.
+    pub(super) limits: ResultLimits,
+    /// What the table guard has said of it.
+    pub warnings: Vec<String>,
     pub(super) folding: Folding,
     view: Mutex<JobView>,
     ended: CancellationToken,
@@ -74,6 +79,9 @@ impl Job {
             author_email: row.author_email,
             created_at: row.created_at,
             deadline: row.deadline,
+            limits: ResultLimits { rows: limit(row.row_limit), bytes: limit(row.byte_limit) },
+            // What another version may have written there is left out.
+            warnings: row.guard_warnings.and_then(|texts| serde_json::from_str(&texts).ok()).unwrap_or_default(),
             view: Mutex::new(JobView { progress, changes: 0, written: 0, were_removed: false }),
         }
     }
@@ -309,6 +317,11 @@ impl Job {
     fn lock(&self) -> MutexGuard<'_, JobView> {
         lock(&self.view)
     }
+}
+
+/// A limit as it is stored.
+fn limit(stored: i64) -> Option<u64> {
+    (stored != 0).then(|| u64::try_from(stored).unwrap_or(0))
 }
 
 /// How far a job is, to be stored. It is put into bytes without the job being locked.

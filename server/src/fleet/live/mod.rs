@@ -162,6 +162,7 @@ use self::campaigns::Campaigns;
 use self::looking::Looks;
 use self::retention::KeptResults;
 use super::carves::CarveRequests;
+use super::guard::TableGuard;
 use super::hosts::Hosts;
 use super::schedule::Schedule;
 use super::{Error, Node, Result};
@@ -184,6 +185,7 @@ pub struct Live {
     hosts: Arc<Hosts>,
     schedule: Arc<Schedule>,
     carve_requests: Arc<CarveRequests>,
+    guard: Arc<TableGuard>,
     metrics: Arc<Metrics>,
     /// Open jobs, and those that ended since the start and are still kept.
     jobs: papaya::HashMap<i64, Arc<Job>>,
@@ -229,6 +231,7 @@ pub struct Parts {
     pub hosts: Arc<Hosts>,
     pub schedule: Arc<Schedule>,
     pub carve_requests: Arc<CarveRequests>,
+    pub guard: Arc<TableGuard>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -251,6 +254,7 @@ impl Live {
             hosts,
             schedule,
             carve_requests,
+            guard,
             metrics,
         } = parts;
         let live = Self {
@@ -279,6 +283,7 @@ impl Live {
             hosts,
             schedule,
             carve_requests,
+            guard,
             metrics,
         };
         for row in store::live_queries::open(live.store.reader()).await? {

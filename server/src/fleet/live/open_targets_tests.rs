@@ -37,6 +37,9 @@ fn job(id: i64, is_discovering: bool) -> Arc<Job> {
         rate: 0,
         is_paused: false,
         pace_changes: 0,
+        row_limit: 0,
+        byte_limit: 0,
+        guard_warnings: None,
     };
     Arc::new(Job::new(row, JobKey::new(id, None), Snapshot { states, ..Snapshot::default() }))
 }

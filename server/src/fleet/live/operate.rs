@@ -1,11 +1,13 @@
 //! The operators' side: starting, watching and ending live queries.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use muster_api::rest::{LiveHost, LiveQuery, LiveStatus, NewLiveQuery, TargetState};
+use muster_sql::SqlKind;
 use roaring::RoaringTreemap;
 use serde_json::json;
 use uuid::Uuid;
@@ -13,11 +15,13 @@ use uuid::Uuid;
 use super::jobs::{from_row, not_found};
 use super::notes::JobEnding;
 use super::states::States;
-use super::{Job, Live};
+use super::{ALL_HOSTS, Job, Live};
 use crate::bus::ChangeEvent;
 use crate::clock::Moment;
 use crate::fleet::access::{Permission, Principal};
-use crate::fleet::{Error, Result, sql};
+use crate::fleet::guard::{GuardSaid, GuardedSql, views_of};
+use crate::fleet::hosts::TargetGroups;
+use crate::fleet::{Error, Problem, Result, sql};
 use crate::store::{self, activities, entity, entity::live_queries};
 
 /// How many polls look for a row whose insert was given up.
@@ -47,6 +51,8 @@ impl fmt::Display for Ask<'_> {
 #[derive(Debug)]
 pub(super) struct SavedOrOwnQuery {
     sql: String,
+    /// Where the request names it.
+    path: &'static str,
     query_name: String,
     discovery: Option<String>,
 }
@@ -143,6 +149,7 @@ impl Live {
         hosts: &RoaringTreemap,
         BeginOptions { deadline, rate, watched_until }: BeginOptions,
     ) -> Result<Arc<Job>> {
+        let GuardSaid { warnings, limits } = self.judge(principal, &question, hosts).await?;
         // Before anything is written, so that nothing has to be taken back.
         if let Err(error) = self.bus.ping().await {
             return Err(Error::Unavailable(format!(
@@ -170,10 +177,16 @@ impl Live {
             rate: i64::from(rate),
             is_paused: false,
             pace_changes: i64::from(rate > 0),
+            row_limit: stored_limit(limits.rows),
+            byte_limit: stored_limit(limits.bytes),
+            guard_warnings: stored_warnings(&warnings)?,
         };
         let mut details = json!({ "targets_count": hosts.len(), "query_sql": row.query, "query_name": row.query_name });
         if rate > 0 {
             details["rate"] = rate.into();
+        }
+        if !warnings.is_empty() {
+            details["guard_warnings"] = warnings.iter().map(|warning| warning.reason.as_str()).collect();
         }
         if let Some(discovery) = &row.discovery {
             details["discovery_sql"] = discovery.as_str().into();
@@ -212,13 +225,45 @@ impl Live {
         Ok(job)
     }
 
+    /// What the table guard says of a query for these hosts.
+    async fn judge(
+        &self,
+        principal: &Principal,
+        question: &SavedOrOwnQuery,
+        hosts: &RoaringTreemap,
+    ) -> Result<GuardSaid> {
+        let plan = self.schedule.plan();
+        let mut labels = BTreeSet::new();
+        for label in self.guard.labels() {
+            // A label that is not there has no hosts.
+            let Some(id) = plan.label_id(&label) else { continue };
+            let all = plan.label_name(id) == Some(ALL_HOSTS);
+            let members = TargetGroups { all, label_lists: vec![vec![id]], ..TargetGroups::default() };
+            if !self.hosts.members(members).await?.is_disjoint(hosts) {
+                labels.insert(label);
+            }
+        }
+        let asked =
+            |kind, sql: &String, path: &str| GuardedSql::of(kind, sql.clone(), Some(labels.clone()), path.to_owned());
+        let mut all = vec![asked(SqlKind::Live, &question.sql, question.path)];
+        all.extend(question.discovery.as_ref().map(|sql| asked(SqlKind::Discovery, sql, "discovery")));
+        let verdict = self.guard.judge(principal, views_of(&plan), all).await?;
+        self.guard.ask_for_approval(principal, &verdict.requests).await?;
+        verdict.into_said()
+    }
+
     /// Finds the query, and checks that this operator may ask it.
     pub(super) async fn question(&self, principal: &Principal, ask: Ask<'_>) -> Result<SavedOrOwnQuery> {
         principal.passes(Permission::RunLiveQueries)?;
         if let Ask::Sql(text) = ask {
             principal.may(Permission::RunLiveQueries)?;
             sql::check(text).map_err(|reason| Error::invalid("query", reason))?;
-            return Ok(SavedOrOwnQuery { sql: text.to_owned(), query_name: String::new(), discovery: None });
+            return Ok(SavedOrOwnQuery {
+                sql: text.to_owned(),
+                path: "query",
+                query_name: String::new(),
+                discovery: None,
+            });
         }
         // Checked before the lookup, so that a refusal does not reveal which queries exist.
         principal.may(Permission::ReadQueries)?;
@@ -233,7 +278,7 @@ impl Live {
         if !saved.observer_can_run {
             principal.may(Permission::RunLiveQueries)?;
         }
-        Ok(SavedOrOwnQuery { sql: saved.query, query_name: saved.name, discovery: None })
+        Ok(SavedOrOwnQuery { sql: saved.query, path, query_name: saved.name, discovery: None })
     }
 
     /// The latest jobs, newest first.
@@ -358,8 +403,22 @@ impl Live {
             online: online.intersection_len(&job.targets()),
             online_waiting: online.intersection_len(&job.open_hosts()),
             cost: job.cost(),
+            warnings: job.warnings.clone(),
         })
     }
+}
+
+/// A limit as it is stored: 0 for none. A limit of 0 keeps nothing, as one of -1 does.
+fn stored_limit(limit: Option<u64>) -> i64 {
+    limit.map_or(0, |limit| if limit == 0 { -1 } else { i64::try_from(limit).unwrap_or(i64::MAX) })
+}
+
+fn stored_warnings(warnings: &[Problem]) -> Result<Option<String>> {
+    if warnings.is_empty() {
+        return Ok(None);
+    }
+    let texts: Vec<&str> = warnings.iter().map(|warning| warning.reason.as_str()).collect();
+    serde_json::to_string(&texts).map(Some).map_err(|error| Error::Internal(Box::new(error)))
 }
 
 fn may_see(principal: &Principal, job: &Job) -> bool {

@@ -276,6 +276,9 @@ mod tests {
             rate: 0,
             is_paused: false,
             pace_changes: 0,
+            row_limit: 0,
+            byte_limit: 0,
+            guard_warnings: None,
         };
         JobProgress::of(&row, Snapshot { states: States::pending(1..=3), ..Snapshot::default() })
     }

@@ -9,6 +9,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::answers::GUARD_BYTES;
 use super::jobs::bus_key;
 use super::snapshot::Snapshot;
 use super::{Job, Live};
@@ -39,8 +40,10 @@ impl Live {
         let config = &self.config;
         let by_job = (left(config.max_results.0, self.bus.length(job.key)), "live_max_results");
         let by_all = (left(config.max_all_results.0, self.kept.all.load(Ordering::Relaxed)), "live_max_all_results");
+        let by_guard = job.limits.bytes.map(|bytes| (usize::try_from(bytes).unwrap_or(usize::MAX), GUARD_BYTES));
         [by_job, by_all]
             .into_iter()
+            .chain(by_guard)
             .fold((config.max_answer.0, "live_answer"), |least, other| if other.0 < least.0 { other } else { least })
     }
 

@@ -192,7 +192,7 @@ impl Plan {
 
     /// The same with these labels.
     #[cfg(test)]
-    pub(super) fn with_labels(mut self, ids: impl IntoIterator<Item = i64>) -> Self {
+    pub(in crate::fleet) fn with_labels(mut self, ids: impl IntoIterator<Item = i64>) -> Self {
         self.labels = ids.into_iter().map(|id| (id, id.to_string())).collect();
         self
     }

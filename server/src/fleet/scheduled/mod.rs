@@ -16,7 +16,7 @@ use super::changes::{Changes, Draft};
 use super::error::none_of;
 use super::listing::{Listing, listed};
 use super::packs::{GLOBAL, Packs};
-use super::resource::existing;
+use super::resource::{Made, existing};
 use super::{Error, Fleet, Result, packs, specs, statistics};
 use crate::store::{
     self,
@@ -82,11 +82,16 @@ impl Schedules {
     ///
     /// # Errors
     /// [`Error::Invalid`] for wrong contents, [`Error::AlreadyExists`] if the schedule already has the name.
-    pub async fn add(&self, principal: &Principal, within: ScheduleScope, input: &ScheduledInput) -> Result<Scheduled> {
+    pub async fn add(
+        &self,
+        principal: &Principal,
+        within: ScheduleScope,
+        input: &ScheduledInput,
+    ) -> Result<Made<Scheduled>> {
         principal.may_change(Permission::WriteSchedule)?;
-        let id = self
+        let (id, warnings) = self
             .changes
-            .make(principal, false, async |draft| {
+            .make_and_warn(principal, async |draft| {
                 let pack = target(draft, within, input.pack_id).await?;
                 let query = named_query(draft.tx, input.query_id).await?;
                 let taken = store::scheduled::of_pack(draft.tx, pack.id).await?;
@@ -114,7 +119,7 @@ impl Schedules {
                 Ok(id)
             })
             .await?;
-        self.by_id(principal, id).await
+        Ok(Made { view: self.by_id(principal, id).await?, warnings })
     }
 
     /// Changes the fields that `input` has.
@@ -127,10 +132,11 @@ impl Schedules {
         within: ScheduleScope,
         id: i64,
         input: &ScheduledInput,
-    ) -> Result<Scheduled> {
+    ) -> Result<Made<Scheduled>> {
         principal.may_change(Permission::WriteSchedule)?;
-        self.changes
-            .make(principal, false, async |draft| {
+        let ((), warnings) = self
+            .changes
+            .make_and_warn(principal, async |draft| {
                 let (old, pack) = find(draft.tx, within, id).await?;
                 if input.pack_id.is_some_and(|pack_id| pack_id != pack.id) {
                     return Err(Error::invalid("pack_id", "cannot be changed; schedule the query in the other pack"));
@@ -153,7 +159,7 @@ impl Schedules {
                 record_edit(draft, &pack, before).await
             })
             .await?;
-        self.by_id(principal, id).await
+        Ok(Made { view: self.by_id(principal, id).await?, warnings })
     }
 
     /// Removes a query from a schedule.

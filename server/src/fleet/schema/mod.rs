@@ -23,6 +23,7 @@ mod read;
 mod report;
 mod retention;
 mod table_set;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod waiting;
@@ -35,6 +36,7 @@ pub(in crate::fleet) use report::{SQL, TableReport};
 
 use self::learnt::LearntCache;
 use self::picks::OpenPicks;
+use self::tables::KnownTables;
 use self::waiting::WaitingReports;
 use super::hosts::Hosts;
 use super::statistics::AgentVersion;
@@ -78,6 +80,7 @@ pub struct AgentSchemas {
     picks: OpenPicks,
     waiting: WaitingReports,
     learnt: LearntCache,
+    tables: KnownTables,
     metrics: Arc<Metrics>,
 }
 
@@ -91,6 +94,7 @@ impl AgentSchemas {
             picks: OpenPicks::default(),
             waiting: WaitingReports::default(),
             learnt: LearntCache::default(),
+            tables: KnownTables::default(),
             metrics,
         }
     }

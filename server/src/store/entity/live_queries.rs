@@ -54,6 +54,13 @@ pub struct Model {
     pub is_paused: bool,
     /// How often these two were set.
     pub pace_changes: i64,
+    /// Most rows that are kept of the answer of a host; 0 is no limit, -1 keeps none.
+    pub row_limit: i64,
+    /// Most bytes of rows, in the same way.
+    pub byte_limit: i64,
+    /// What the table guard has said of it: a list of texts, as JSON.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub guard_warnings: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -7,6 +7,7 @@ pub mod cost_parts;
 pub mod denylisted_queries;
 pub mod enroll_secrets;
 pub mod generations;
+pub mod guard_approvals;
 pub mod host_changes;
 pub mod host_counts;
 pub mod hosts;

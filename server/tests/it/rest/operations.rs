@@ -51,6 +51,14 @@ pub async fn furnished() -> TestServer {
     server.rest.apply_yaml(super::DOCUMENTS).await;
     let outcome = Carver::numbered(1, 4, b"an archive".to_vec()).send(&agent).await;
     assert_eq!(outcome, CarveOutcome::Success { left_out: Vec::new() });
+    // Requests of somebody else.
+    let now = server.clock.now().0;
+    for key in ["aaaaaaaaaaaa", "bbbbbbbbbbbb"] {
+        server.database().execute(&format!(
+            "INSERT INTO guard_approvals (mark, sql_use, asked_by_id, asked_by, asked_at, expires_at, state, findings, query) \
+             VALUES ('{key}', 'live', 4711, 'else@example.com', {now}, {now} + 90000000000, 'open', '[]', 'SELECT 1')"
+        ));
+    }
     server
 }
 
@@ -254,6 +262,9 @@ fn samples() -> Vec<Sample> {
         named("/carves/{id}/contents", "carves/1/contents"),
         named("/carves/{id}/blocks", "carves/1/blocks?count=1"),
         delete("/carves/{id}", "carves/1"),
+        get("/approvals"),
+        Sample { path: "approvals/aaaaaaaaaaaa/grant", ..post("/approvals/{key}/grant", json!({})) },
+        Sample { path: "approvals/bbbbbbbbbbbb/deny", ..post("/approvals/{key}/deny", json!({})) },
         post("/hosts/delete", json!({ "ids": [] })),
         delete("/hosts/{id}", "hosts/1"),
         // Last, since it ends the session it is tried with.

@@ -161,6 +161,16 @@ impl TestServer {
         self.rest.with_token(&token)
     }
 
+    /// Has it read its files again, as SIGHUP does.
+    pub fn reload(&self) {
+        self.running.as_ref().unwrap().1.reload();
+    }
+
+    /// Changes the settings that the next start has.
+    pub fn change(&mut self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.config);
+    }
+
     pub async fn run_tasks(&self) {
         self.running.as_ref().unwrap().0.run_tasks().await;
     }

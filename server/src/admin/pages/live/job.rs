@@ -120,6 +120,7 @@ fn show(visit: &Visit, query: &LiveQuery, table: &AnswerTable) -> Markup {
                 @if again.len() < 4_000 { a.button href=(again) { "Ask again" } }
             }
         }
+        @for warning in &query.warnings { p.warning { (shown(warning)) } }
         section.card { pre tabindex="0" { (cut(&query.query, 20_000)) } }
         (progress(visit, query))
         (results(query, table))

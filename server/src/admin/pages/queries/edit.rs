@@ -140,7 +140,7 @@ pub(in crate::admin::pages) async fn create(api: Data<AdminApi>, posted: Posted)
     let (fleet, by, input) = (api.fleet.clone(), visit.principal.clone(), form.input());
     let created = api.work.change(move || async move { Queries::of(&fleet).create(&by, &input).await }).await;
     match created {
-        Ok(query) => Ok(go_to(&visit.look.prefix, &format!("/queries/{}?notice=saved", query.id)).finish()),
+        Ok(made) => Ok(go_to(&visit.look.prefix, &format!("/queries/{}?notice=saved", made.view.id)).finish()),
         Err(error) => again(&api, visit, None, form, error).await,
     }
 }

@@ -100,8 +100,10 @@ pub(in crate::admin::pages) async fn query(api: Data<AdminApi>, visit: Visit, id
         let costs: Vec<&FleetQueryCost> =
             costs.iter().flat_map(|costs| &costs.queries).filter(is_its_own).take(SCHEDULES).collect();
         let history = history::latest(&fleet, &visit, (ObjectKind::Query, *id)).await?;
+        let warnings = Queries::of(&fleet).guard_says(&visit.principal, &query).await;
         let main = html! {
             (head(&visit, &query))
+            @for warning in &warnings { p.warning { (shown(&warning.reason)) } }
             section.card { h2 { "SQL" } pre tabindex="0" { (cut(&query.query, 20_000)) } }
             @if visit.may(Permission::ReadPacks) {
                 section.card.flush {
