@@ -33,6 +33,9 @@ pub struct Globals {
     /// Print every HTTP request to standard error
     #[arg(long, env = "DEBUG", hide_env_values = true, global = true, action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub debug: bool,
+    /// Pass a change freeze of the server, for administrators where it allows that; the reason is kept
+    #[arg(long, global = true, value_name = "REASON")]
+    pub override_freeze: Option<String>,
 }
 
 #[derive(Subcommand)]

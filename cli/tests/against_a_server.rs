@@ -14,6 +14,7 @@ use agent_compat::transport::{Direct, Trust};
 use agent_compat::{CarveOutcome, Carver, SqliteHost, TestAgent};
 use console::{Console, SETUP};
 use muster::clock::{Clock, Moment};
+use muster::config::{Sources, load};
 use serde_json::Value;
 
 const DOCUMENTS: &str = "\
@@ -487,4 +488,25 @@ async fn an_interrupted_download_of_a_carve_goes_on() {
         console.good(&["get", "carve", "1", "--outfile", name]);
         assert!(std::fs::read(folder.join(name)).unwrap() == contents, "{name}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_change_freeze_is_passed_with_a_reason() {
+    // 2026-01-15 12:00 UTC.
+    let clock = Clock::manual(Moment(1_768_478_400_000_000));
+    let windows = r#"{"name": "release", "from": "13:00", "to": "14:00"}"#;
+    let flags = [("freeze_windows", windows), ("freeze_allow_override", "true")];
+    let flags = flags.map(|(name, text)| (name.to_owned(), text.to_owned())).to_vec();
+    let settings = load(&Sources { flags, ..Sources::default() }).unwrap().config;
+    let console = Console::with(clock.clone(), |config| config.freeze = settings.freeze).await;
+    console.good(&SETUP);
+    clock.advance(Duration::from_secs(3600));
+    console.fleetctl.write("packs.yml", DOCUMENTS);
+    let run = console.bad(&["apply", "-f", "packs.yml"]);
+    assert!(run.stderr.contains("until 2026-01-15 14:00 UTC") && run.stderr.contains("--override-freeze"), "{run:?}");
+    console.good(&["apply", "-f", "packs.yml", "--dry-run"]);
+    let run = console.bad(&["--override-freeze", " ", "apply", "-f", "packs.yml"]);
+    assert!(run.stderr.contains("expects the reason"), "{run:?}");
+    console.good(&["apply", "-f", "packs.yml", "--override-freeze", "Störung 7"]);
+    assert!(console.good(&["get", "queries"]).contains("uptime"));
 }

@@ -22,7 +22,9 @@ mod statistics;
 mod translation;
 mod user;
 
-pub use account::{LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version};
+pub use account::{
+    ChangeFreeze, FREEZE_OVERRIDE, LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version,
+};
 pub use apply::{Action, Applied, Apply, Change, FieldDifference, TouchedHosts};
 pub use campaign::{
     Campaign, CampaignEnvelope, CampaignMetrics, CampaignStatus, CampaignTotals, FoundTargets, LiveRun, LiveRunAnswer,

@@ -21,7 +21,7 @@ pub enum Error {
     Forbidden,
     /// Nobody may change anything now; says why.
     #[error("{0}")]
-    Closed(&'static str),
+    Closed(String),
     #[error("authentication failed")]
     Unauthenticated,
     /// The credential is known, but not good any more; the text says why.

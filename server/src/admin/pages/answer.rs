@@ -294,7 +294,7 @@ impl PageFailed {
             Error::Forbidden => {
                 ("Not allowed", "Your role does not allow this. An administrator can change your role.".to_owned())
             }
-            Error::Closed(reason) => ("Not allowed now", (*reason).to_owned()),
+            Error::Closed(reason) => ("Not allowed now", reason.clone()),
             Error::NotAdmitted(reason) => ("Not admitted", format!("{reason}.")),
             Error::Unauthenticated => ("Log in", "You are not logged in.".to_owned()),
             Error::TooMany { retry_after } => {
