@@ -5,7 +5,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::ArgValueCompleter;
 
 use crate::commands::{
-    api, apply, completion, config, convert, debug, delete, example, export, get, hosts, login, manual, preview,
+    api, apply, completion, config, convert, debug, delete, example, export, get, hosts, login, manual, plan, preview,
     profile, query, run, setup, top, user,
 };
 
@@ -52,6 +52,8 @@ pub enum Command {
     Config(config::Command),
     /// Create or update objects from YAML files
     Apply(apply::Args),
+    /// Keep what applying YAML files would change, to apply it later
+    Plan(plan::Args),
     /// Delete the queries, packs and labels listed in YAML files
     Delete(delete::Args),
     /// Convert osquery pack files to YAML documents

@@ -25,7 +25,7 @@ mod user;
 pub use account::{
     ChangeFreeze, FREEZE_OVERRIDE, LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version,
 };
-pub use apply::{Action, Applied, Apply, Change, FieldDifference, TouchedHosts};
+pub use apply::{Action, Applied, Apply, ApplyPlan, ApplyPlanEnvelope, Change, FieldDifference, NewPlan, TouchedHosts};
 pub use campaign::{
     Campaign, CampaignEnvelope, CampaignMetrics, CampaignStatus, CampaignTotals, FoundTargets, LiveRun, LiveRunAnswer,
     LiveRunDone, LiveRunQuery, LiveRunSummary, NewCampaign, Selected, TargetCounts, TargetSearch, Targets,

@@ -2,11 +2,11 @@
 //! roles read this table. Paths are matched in this order.
 
 use muster_api::rest::{
-    AgentConfig, Applied, AppliedSpecs, Apply, CarveBlockData, CarveBlockDigest, CarveEnvelope, CarveList,
-    ChangePassword, Deleted, Denylist, Explained, FleetCosts, FleetCounts, FleetSchema, GlobalSchedule,
+    AgentConfig, Applied, AppliedSpecs, Apply, ApplyPlanEnvelope, CarveBlockData, CarveBlockDigest, CarveEnvelope,
+    CarveList, ChangePassword, Deleted, Denylist, Explained, FleetCosts, FleetCounts, FleetSchema, GlobalSchedule,
     GlobalScheduleDocument, HostCount, HostEnvelope, HostList, HostSearch, HostStatistics, HostSummary, HostView,
-    HostsToDelete, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser, OptionsSpec,
-    PackEnvelope, PackInput, PackList, QueryCostReport, QueryEnvelope, QueryIds, QueryInput, QueryList,
+    HostsToDelete, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewPlan, NewUser,
+    OptionsSpec, PackEnvelope, PackInput, PackList, QueryCostReport, QueryEnvelope, QueryIds, QueryInput, QueryList,
     ScheduledEnvelope, ScheduledInput, ScheduledQueries, SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList,
     StalledHosts, Translation, UserEdit, UserEnvelope, UserList, UserRoles, Version, WorkerRestarts,
 };
@@ -100,6 +100,13 @@ fn documents() -> Vec<Operation> {
             .parameters(apply_parameters())
             .takes::<Apply>()
             .gives::<Applied>(),
+        post("/spec/plan", WriteSchedule, "Keep what an apply would change, to apply it later by its id", apply::plan)
+            .note(
+                "It expires after 24 hours; of all plans 100 are kept. Documents of the kinds `config`, `options`, `enroll_secret` \
+                 and `user_roles` need the role admin.",
+            )
+            .takes::<NewPlan>()
+            .gives::<ApplyPlanEnvelope>(),
         post("/spec/delete", WriteSchedule, "Delete the objects that documents name, all or none", apply::delete)
             .note("Only the kinds `query`, `pack` and `label` are deleted. Of a spec only the name is read.")
             .parameters(apply_parameters())

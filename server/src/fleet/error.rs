@@ -17,6 +17,9 @@ pub enum Error {
     /// The object is not as the caller has seen it.
     #[error("somebody else has changed {0} meanwhile")]
     ChangedMeanwhile(&'static str),
+    /// What was planned would change something else by now; says what.
+    #[error("{0}")]
+    Outdated(String),
     #[error("forbidden")]
     Forbidden,
     /// Nobody may change anything now; says why.

@@ -284,7 +284,7 @@ impl PageFailed {
         match error {
             Error::NotFound { .. } => ("Not found", format!("{error}. It may have been deleted.")),
             Error::AlreadyExists { .. } => ("Already there", format!("{error}. Choose another name.")),
-            Error::ChangedMeanwhile(_) => {
+            Error::ChangedMeanwhile(_) | Error::Outdated(_) => {
                 ("Changed meanwhile", format!("{error}. Nothing was changed by you. Open the page again."))
             }
             Error::Invalid(problems) => {

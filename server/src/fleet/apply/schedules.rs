@@ -7,6 +7,7 @@ use muster_api::rest::Action;
 use muster_api::spec::{
     DocumentKind, GlobalScheduleSpec, PackQuery, PackSpec, PackTargets, QueryDocument, QueryLogging,
 };
+use serde_json::json;
 
 use super::packs::{PackNames, no_such_label};
 use super::{ApplyRun, Located, of_kind, to_value};
@@ -257,6 +258,7 @@ impl ApplyRun<'_> {
         if spec.queries.is_empty() && !is_global {
             self.outcome(index, DocumentKind::Pack, &spec.name, Action::Deleted);
             let before = old.map(to_value).transpose()?;
+            self.rests_on(&json!(before));
             self.objects.add(ObjectChange {
                 kind: ObjectKind::Pack,
                 id,
