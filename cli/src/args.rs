@@ -5,7 +5,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 use clap_complete::ArgValueCompleter;
 
 use crate::commands::{
-    api, apply, approve, completion, config, convert, debug, delete, example, export, get, hosts, login, manual,
+    api, apply, approve, completion, config, convert, debug, delete, example, export, get, hosts, login, manual, plan,
     preview, profile, query, run, setup, top, user,
 };
 
@@ -33,6 +33,9 @@ pub struct Globals {
     /// Print every HTTP request to standard error
     #[arg(long, env = "DEBUG", hide_env_values = true, global = true, action = ArgAction::SetTrue, value_parser = FalseyValueParser::new())]
     pub debug: bool,
+    /// Pass a change freeze of the server, for administrators where it allows that; the reason is kept
+    #[arg(long, global = true, value_name = "REASON")]
+    pub override_freeze: Option<String>,
 }
 
 #[derive(Subcommand)]
@@ -49,6 +52,8 @@ pub enum Command {
     Config(config::Command),
     /// Create or update objects from YAML files
     Apply(apply::Args),
+    /// Keep what applying YAML files would change, to apply it later
+    Plan(plan::Args),
     /// Delete the queries, packs and labels listed in YAML files
     Delete(delete::Args),
     /// Convert osquery pack files to YAML documents

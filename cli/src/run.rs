@@ -7,10 +7,14 @@ use clap::{CommandFactory as _, Parser as _};
 
 use crate::args::{Cli, Command};
 use crate::commands::api::FailedStatus;
+use crate::commands::plan::Drift;
 use crate::commands::{self, ClientSession};
 use crate::foreign;
 use crate::output::{self, StdoutClosed};
 use crate::rest::RestError;
+
+/// Exit code of `plan --drift` when the server differs.
+const DRIFT: u8 = 2;
 
 /// Exit code of an unknown command. Every other failure exits with 1, but for a response of `fleetctl api` that is no success.
 const UNKNOWN_COMMAND: u8 = 3;
@@ -38,6 +42,9 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
                 output::note("Token invalid or session expired. Please log in with: fleetctl login");
             }
             output::note(&format!("Error: {error:#}"));
+            if error.is::<Drift>() {
+                return ExitCode::from(DRIFT);
+            }
             failed.map_or(ExitCode::FAILURE, |failed| ExitCode::from(failed.exit_code()))
         }
     }
@@ -56,6 +63,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Logout => commands::logout::run(&mut ClientSession::open(globals)?).await,
         Command::Config(command) => commands::config::run(&mut ClientSession::open(globals)?, command),
         Command::Apply(args) => commands::apply::run(&ClientSession::open(globals)?, args).await,
+        Command::Plan(args) => commands::plan::run(&ClientSession::open(globals)?, args).await,
         Command::Delete(args) => commands::delete::run(&ClientSession::open(globals)?, args).await,
         Command::Get(resource) => commands::get::run(&ClientSession::open(globals)?, resource).await,
         Command::Export(args) => commands::export::run(&ClientSession::open(globals)?, args).await,

@@ -14,6 +14,7 @@ use agent_compat::transport::{Direct, Trust};
 use agent_compat::{CarveOutcome, Carver, SqliteHost, TestAgent};
 use console::{Console, SETUP};
 use muster::clock::{Clock, Moment};
+use muster::config::{Sources, load};
 use serde_json::Value;
 
 const DOCUMENTS: &str = "\
@@ -490,4 +491,59 @@ async fn an_interrupted_download_of_a_carve_goes_on() {
         console.good(&["get", "carve", "1", "--outfile", name]);
         assert!(std::fs::read(folder.join(name)).unwrap() == contents, "{name}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_change_freeze_is_passed_with_a_reason() {
+    // 2026-01-15 12:00 UTC.
+    let clock = Clock::manual(Moment(1_768_478_400_000_000));
+    let windows = r#"{"name": "release", "from": "13:00", "to": "14:00"}"#;
+    let flags = [("freeze_windows", windows), ("freeze_allow_override", "true")];
+    let flags = flags.map(|(name, text)| (name.to_owned(), text.to_owned())).to_vec();
+    let settings = load(&Sources { flags, ..Sources::default() }).unwrap().config;
+    let console = Console::with(clock.clone(), |config| config.freeze = settings.freeze).await;
+    console.good(&SETUP);
+    clock.advance(Duration::from_secs(3600));
+    console.fleetctl.write("packs.yml", DOCUMENTS);
+    let run = console.bad(&["apply", "-f", "packs.yml"]);
+    assert!(run.stderr.contains("until 2026-01-15 14:00 UTC") && run.stderr.contains("--override-freeze"), "{run:?}");
+    console.good(&["apply", "-f", "packs.yml", "--dry-run"]);
+    let run = console.bad(&["--override-freeze", " ", "apply", "-f", "packs.yml"]);
+    assert!(run.stderr.contains("expects the reason"), "{run:?}");
+    console.good(&["apply", "-f", "packs.yml", "--override-freeze", "Störung 7"]);
+    assert!(console.good(&["get", "queries"]).contains("uptime"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_was_planned_is_applied_by_its_id() {
+    let console = Console::set_up().await;
+    console.fleetctl.write("packs.yml", DOCUMENTS);
+    let planned = console.good(&["plan", "-f", "packs.yml"]);
+    assert!(
+        planned.contains("    created query \"uptime\"") || planned.contains("would've applied 1 query"),
+        "{planned}"
+    );
+    assert!(planned.contains("plan: 3 created, 1 changed, 0 deleted, 0 unchanged"), "{planned}");
+    assert!(
+        planned.contains("plan 1, until ") && planned.ends_with("apply it with: fleetctl apply --plan 1\n"),
+        "{planned}"
+    );
+    let drift = console.fleetctl.run(&["plan", "--drift", "-f", "packs.yml"]);
+    assert_eq!(drift.code, Some(2), "{drift:?}");
+    assert!(drift.stderr.ends_with("Error: 4 objects of the server differ from the files\n"), "{drift:?}");
+
+    let second = console.good(&["plan", "-f", "packs.yml"]);
+    assert!(second.contains("fleetctl apply --plan 2"), "{second}");
+    let applied = console.good(&["apply", "--plan", "1"]);
+    assert!(applied.contains("[+] applied 1 query (1 created)"), "{applied}");
+    assert_eq!(console.good(&["plan", "--drift", "-f", "packs.yml"]).lines().last(), Some("no changes"));
+    let late = console.bad(&["apply", "--plan", "2"]);
+    assert!(late.stderr.contains("plan 2 is out of date") && late.stderr.contains("query \"uptime\""), "{late:?}");
+    let gone = console.bad(&["apply", "--plan", "1"]);
+    assert!(gone.stderr.contains("there is no plan 1: it was applied"), "{gone:?}");
+    let both = console.bad(&["apply", "--plan", "1", "-f", "packs.yml"]);
+    assert!(both.stderr.contains("cannot be used with"), "{both:?}");
+    let few = console.bad(&["delete", "-f", "packs.yml", "--max-deletes", "2"]);
+    assert!(few.stderr.contains("max_deletes: is 2, and more would be deleted (3 in all)"), "{few:?}");
+    console.good(&["delete", "-f", "packs.yml", "--max-deletes", "3"]);
 }

@@ -28,6 +28,7 @@ mod m0023_carves;
 mod m0025_secret_limits;
 mod m0026_guard;
 mod m0027_guard_approvals;
+mod m0028_plans;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -68,6 +69,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0025_secret_limits::Migration),
             Box::new(m0026_guard::Migration),
             Box::new(m0027_guard_approvals::Migration),
+            Box::new(m0028_plans::Migration),
         ]
     }
 }

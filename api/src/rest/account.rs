@@ -122,7 +122,21 @@ pub struct User {
     pub teams: Vec<Value>,
 }
 
-/// `GET version`. All fields but `version` are empty; Fleet's clients expect them.
+/// The header with the reason for which an administrator passes a change freeze.
+pub const FREEZE_OVERRIDE: &str = "Muster-Freeze-Override";
+
+/// A change freeze that is in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChangeFreeze {
+    /// The name of the window in the settings of the server.
+    pub window: String,
+    /// When it ends, with the windows that follow it at once.
+    pub until: DateTime<Utc>,
+    /// Whether live queries are refused, too.
+    pub live_queries: bool,
+}
+
+/// `GET version`. All fields but `version` and `freeze` are empty; Fleet's clients expect them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Version {
     pub version: String,
@@ -131,4 +145,7 @@ pub struct Version {
     pub go_version: String,
     pub build_date: String,
     pub build_user: String,
+    /// The change freeze that is in force, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub freeze: Option<ChangeFreeze>,
 }

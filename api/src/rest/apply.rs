@@ -1,8 +1,9 @@
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::FieldError;
+use super::{FieldError, PlatformHosts};
 use crate::absent::null_is_default;
 use crate::spec::Document;
 
@@ -10,15 +11,53 @@ use crate::spec::Document;
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Apply {
-    /// Documents as in the files: `{"apiVersion","kind","spec"}`.
+    /// Documents as in the files: `{"apiVersion","kind","spec"}`. Empty with `plan`.
     #[schemars(with = "Vec<Document>")]
     pub documents: Vec<Value>,
+    /// The id of a plan, whose documents are applied if that changes what the plan says. Not for deleting.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<i64>,
+    /// Refuses, and changes nothing, if more objects than that would be deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_deletes: Option<u64>,
     /// Only validates and reports what would change.
     #[serde(default, deserialize_with = "null_is_default")]
     pub dry_run: bool,
     /// Also takes agent options in which this server finds mistakes; each becomes a warning.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
+}
+
+/// `POST spec/plan`: documents to be applied later, if that still changes what it would change now.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewPlan {
+    /// Documents as in the files: `{"apiVersion","kind","spec"}`.
+    #[schemars(with = "Vec<Document>")]
+    pub documents: Vec<Value>,
+    /// Also takes agent options in which this server finds mistakes; each becomes a warning.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "std::ops::Not::not")]
+    pub force: bool,
+    /// Refuses if more objects than that would be deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_deletes: Option<u64>,
+}
+
+/// A plan: what an apply would change, and the id by which it is done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ApplyPlan {
+    pub id: i64,
+    pub created_at: DateTime<Utc>,
+    /// When it can no longer be applied.
+    pub expires_at: DateTime<Utc>,
+    /// What applying it changes.
+    pub applied: Applied,
+}
+
+/// One plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ApplyPlanEnvelope {
+    pub plan: ApplyPlan,
 }
 
 /// The outcome of an apply or a delete, or of a dry run of one.
@@ -69,11 +108,14 @@ pub struct FieldDifference {
 }
 
 /// Hosts whose config a change would change, as far as their labels are known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct TouchedHosts {
     pub changed: u64,
     /// All hosts.
     pub total: u64,
+    /// Those whose config would change, by their platform.
+    #[serde(default)]
+    pub platforms: Vec<PlatformHosts>,
 }
 
 /// The action of an apply or a delete on a document.

@@ -23,8 +23,10 @@ mod statistics;
 mod translation;
 mod user;
 
-pub use account::{LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version};
-pub use apply::{Action, Applied, Apply, Change, FieldDifference, TouchedHosts};
+pub use account::{
+    ChangeFreeze, FREEZE_OVERRIDE, LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version,
+};
+pub use apply::{Action, Applied, Apply, ApplyPlan, ApplyPlanEnvelope, Change, FieldDifference, NewPlan, TouchedHosts};
 pub use approval::{Approval, ApprovalEnvelope, ApprovalList, ApprovalState};
 pub use campaign::{
     Campaign, CampaignEnvelope, CampaignMetrics, CampaignStatus, CampaignTotals, FoundTargets, LiveRun, LiveRunAnswer,

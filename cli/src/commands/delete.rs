@@ -22,13 +22,16 @@ pub struct Args {
     /// Show what would change without changing anything
     #[arg(long)]
     dry_run: bool,
+    /// Delete nothing if more than N objects would be deleted
+    #[arg(long, value_name = "N")]
+    max_deletes: Option<u64>,
 }
 
 pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
     let Some(documents) = args.files.read(SpecOperation::Delete)? else {
         return Ok(());
     };
-    let wish = SendWish { dry_run: args.dry_run, ..SendWish::default() };
+    let wish = SendWish { dry_run: args.dry_run, max_deletes: args.max_deletes, ..SendWish::default() };
     let server = session.authenticated().await?;
     let deleted = send::send(&server, SpecOperation::Delete, &documents, wish).await?;
     output::data(&render(&deleted))

@@ -25,6 +25,7 @@ mod labels;
 pub mod login;
 pub mod logout;
 pub mod manual;
+pub mod plan;
 pub mod preview;
 pub mod profile;
 pub mod query;

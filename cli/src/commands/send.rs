@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{anyhow, bail};
-use muster_api::rest::{Applied, Apply, FieldError};
+use muster_api::rest::{Applied, Apply, ApplyPlan, ApplyPlanEnvelope, FieldError, NewPlan};
 
 use crate::documents::{DocumentProblem, Documents, Gathered};
 use crate::files::Here;
@@ -33,6 +33,8 @@ pub struct SendWish {
     pub dry_run: bool,
     /// Take agent options with mistakes.
     pub force: bool,
+    /// Refuse to delete more objects than that.
+    pub max_deletes: Option<u64>,
 }
 
 impl SpecOperation {
@@ -96,17 +98,46 @@ pub async fn send(
     documents: &Documents,
     wish: SendWish,
 ) -> anyhow::Result<Applied> {
-    let SendWish { dry_run, force } = wish;
-    let body = Apply { documents: documents.to_json(), dry_run, force };
-    match server.post::<_, Applied>(&format!("spec/{}", operation.word()), &body).await {
-        Ok(applied) => {
-            for problem in located(documents, &applied.warnings) {
-                output::note(&problem.into_warning().to_string());
-            }
-            Ok(applied)
-        }
-        Err(RestError::Invalid(errors)) => Err(refused(&located(documents, &errors), operation.done())),
-        Err(error) => Err(error.into()),
+    let SendWish { dry_run, force, max_deletes } = wish;
+    let body = Apply { documents: documents.to_json(), plan: None, max_deletes, dry_run, force };
+    let answer = server.post::<_, Applied>(&format!("spec/{}", operation.word()), &body).await;
+    let applied = answer.map_err(|error| not_sent(documents, error, operation.done()))?;
+    warn(documents, &applied.warnings);
+    Ok(applied)
+}
+
+/// Has the server keep what an apply would change. Prints warnings with their file and line.
+pub async fn plan(server: &RestClient, documents: &Documents, wish: SendWish) -> anyhow::Result<ApplyPlan> {
+    let SendWish { force, max_deletes, .. } = wish;
+    let body = NewPlan { documents: documents.to_json(), force, max_deletes };
+    let answer = server.post::<_, ApplyPlanEnvelope>("spec/plan", &body).await;
+    let plan = answer.map_err(|error| not_sent(documents, error, "planned"))?.plan;
+    warn(documents, &plan.applied.warnings);
+    Ok(plan)
+}
+
+/// Applies a plan, whose documents the server has.
+pub async fn apply_plan(server: &RestClient, id: i64, wish: SendWish) -> anyhow::Result<Applied> {
+    let SendWish { dry_run, force, max_deletes } = wish;
+    let body = Apply { documents: Vec::new(), plan: Some(id), max_deletes, dry_run, force };
+    let answer = server.post::<_, Applied>("spec/apply", &body).await;
+    let none = Documents::default();
+    let applied = answer.map_err(|error| not_sent(&none, error, "applied"))?;
+    warn(&none, &applied.warnings);
+    Ok(applied)
+}
+
+fn warn(documents: &Documents, warnings: &[FieldError]) {
+    for problem in located(documents, warnings) {
+        output::note(&problem.into_warning().to_string());
+    }
+}
+
+/// Prints the problems with their file and line, if it is they that the server has refused.
+fn not_sent(documents: &Documents, error: RestError, done: &str) -> anyhow::Error {
+    match error {
+        RestError::Invalid(errors) => refused(&located(documents, &errors), done),
+        error => error.into(),
     }
 }
 

@@ -1,5 +1,5 @@
 use anyhow::bail;
-use muster_api::rest::Version;
+use muster_api::rest::{FREEZE_OVERRIDE, Version};
 
 use crate::args::Globals;
 use crate::contexts::{self, Contexts, DEFAULT_CONTEXT, ServerContext};
@@ -10,6 +10,7 @@ use crate::rest::{DebugClient, RestClient, RestError};
 pub struct ClientSession {
     pub contexts: Contexts,
     debug: bool,
+    override_freeze: Option<String>,
 }
 
 impl ClientSession {
@@ -21,6 +22,7 @@ impl ClientSession {
         Ok(Self {
             contexts: Contexts::open(path, globals.context.as_deref().unwrap_or(DEFAULT_CONTEXT))?,
             debug: globals.debug,
+            override_freeze: globals.override_freeze.clone(),
         })
     }
 
@@ -42,7 +44,10 @@ impl ClientSession {
 
     /// A client with the session of the context, which is not checked.
     pub fn logged_in(&self) -> anyhow::Result<RestClient> {
-        let context = self.contexts.current()?;
+        let mut context = self.contexts.current()?;
+        if let Some(reason) = &self.override_freeze {
+            context.custom_headers.insert(FREEZE_OVERRIDE.to_owned(), reason.clone());
+        }
         let server = RestClient::new(&context, self.debug)?;
         if context.token.is_empty() {
             bail!("Please log in with: fleetctl login");

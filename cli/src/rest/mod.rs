@@ -179,7 +179,7 @@ fn headers(context: &ServerContext) -> anyhow::Result<HeaderMap> {
     for (name, value) in &context.custom_headers {
         let key = HeaderName::from_bytes(name.as_bytes())
             .with_context(|| format!("custom-headers: {name:?} is not a valid header name"))?;
-        let value = HeaderValue::from_str(value)
+        let value = HeaderValue::from_bytes(value.as_bytes())
             .with_context(|| format!("custom-headers: the value of {name:?} is not a valid header value"))?;
         headers.insert(key, value);
     }

@@ -2,7 +2,7 @@
 
 use actix_web::HttpRequest;
 use actix_web::web::Data;
-use muster_api::rest::{Login, Me, SetUp, Translation, Version};
+use muster_api::rest::{ChangeFreeze, Login, Me, SetUp, Translation, Version};
 
 use super::AdminApi;
 use super::answer::{done, ok};
@@ -36,17 +36,22 @@ pub(super) async fn translate(api: Data<AdminApi>, caller: Caller, request: Json
     api.read(&caller, translate).await
 }
 
-pub(super) async fn version(_caller: Caller) -> AdminAnswer {
-    Ok(ok(&this_version()))
+pub(super) async fn version(caller: Caller) -> AdminAnswer {
+    let freeze = caller.0.frozen().map(|frozen| ChangeFreeze {
+        window: frozen.window.to_string(),
+        until: frozen.until.to_utc(),
+        live_queries: frozen.is_for_live_queries,
+    });
+    Ok(ok(&Version { freeze, ..this_version() }))
 }
 
-/// The same for everybody: `/metrics`, which is open unless a password is set, names the version, too.
+/// The version for everybody: `/metrics`, which is open unless a password is set, names it, too.
 pub(super) async fn open_version() -> AdminAnswer {
     Ok(ok(&this_version()))
 }
 
 /// The version of this program, with the keys that Fleet's clients expect.
-pub fn this_version() -> Version {
+fn this_version() -> Version {
     Version {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         branch: String::new(),
@@ -54,5 +59,6 @@ pub fn this_version() -> Version {
         go_version: String::new(),
         build_date: String::new(),
         build_user: String::new(),
+        freeze: None,
     }
 }

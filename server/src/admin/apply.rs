@@ -2,13 +2,16 @@
 
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use muster_api::rest::{AppliedSpecs, Apply, FieldError, SpecList, UncheckedSecrets, UncheckedSpec};
+use muster_api::rest::{
+    AppliedSpecs, Apply, ApplyPlanEnvelope, FieldError, NewPlan, SpecList, UncheckedSecrets, UncheckedSpec,
+};
 use muster_api::spec::DocumentKind;
 use serde_json::{Value, json};
 
 use super::AdminApi;
 use super::auth::Caller;
 use super::body::JsonBody;
+use super::error::bad_parameter;
 use super::params::Params;
 use crate::fleet::access::Principal;
 use crate::fleet::apply::ApplyWish;
@@ -22,10 +25,27 @@ pub(super) async fn apply(
     http: HttpRequest,
     request: JsonBody<Apply>,
 ) -> ApplyAnswer {
-    let Apply { documents, dry_run, force } = request.into_inner();
-    let wish = ApplyWish { dry_run: Params::dry_run(&http)? || dry_run, force };
-    let apply = move |fleet: Fleet, by: Principal| async move { fleet.applier.apply(&by, documents, wish).await };
+    let Apply { documents, plan, max_deletes, dry_run, force } = request.into_inner();
+    let wish = ApplyWish { dry_run: Params::dry_run(&http)? || dry_run, force, max_deletes };
+    if plan.is_some() && (!documents.is_empty() || force) {
+        return Err(bad_parameter("a plan has its documents, and says whether they are forced; give the plan alone"));
+    }
+    let apply = move |fleet: Fleet, by: Principal| async move {
+        match plan {
+            Some(id) => fleet.applier.apply_plan(&by, id, wish).await,
+            None => fleet.applier.apply(&by, documents, wish).await,
+        }
+    };
     Ok(api.change(&caller, apply).await?)
+}
+
+pub(super) async fn plan(api: Data<AdminApi>, caller: Caller, request: JsonBody<NewPlan>) -> ApplyAnswer {
+    let NewPlan { documents, force, max_deletes } = request.into_inner();
+    let wish = ApplyWish { dry_run: true, force, max_deletes };
+    let plan = move |fleet: Fleet, by: Principal| async move {
+        Ok(ApplyPlanEnvelope { plan: fleet.applier.plan(&by, documents, wish).await? })
+    };
+    Ok(api.change(&caller, plan).await?)
 }
 
 pub(super) async fn delete(
@@ -34,9 +54,12 @@ pub(super) async fn delete(
     http: HttpRequest,
     request: JsonBody<Apply>,
 ) -> ApplyAnswer {
-    let Apply { documents, dry_run, .. } = request.into_inner();
-    let dry_run = Params::dry_run(&http)? || dry_run;
-    let delete = move |fleet: Fleet, by: Principal| async move { fleet.applier.delete(&by, documents, dry_run).await };
+    let Apply { documents, plan, max_deletes, dry_run, .. } = request.into_inner();
+    if plan.is_some() {
+        return Err(bad_parameter("plans are applied; name what is to be deleted in documents"));
+    }
+    let wish = ApplyWish { dry_run: Params::dry_run(&http)? || dry_run, max_deletes, ..ApplyWish::default() };
+    let delete = move |fleet: Fleet, by: Principal| async move { fleet.applier.delete(&by, documents, wish).await };
     Ok(api.change(&caller, delete).await?)
 }
 

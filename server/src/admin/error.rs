@@ -38,7 +38,7 @@ impl Failed {
     pub(super) fn status_of(error: &Error) -> StatusCode {
         match error {
             Error::NotFound { .. } => StatusCode::NOT_FOUND,
-            Error::AlreadyExists { .. } | Error::ChangedMeanwhile(_) => StatusCode::CONFLICT,
+            Error::AlreadyExists { .. } | Error::ChangedMeanwhile(_) | Error::Outdated(_) => StatusCode::CONFLICT,
             Error::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Error::Forbidden | Error::Closed(_) => StatusCode::FORBIDDEN,
             Error::Unauthenticated | Error::NotAdmitted(_) => StatusCode::UNAUTHORIZED,
@@ -60,7 +60,7 @@ impl ResponseError for Failed {
         let (message, errors) = match &self.0 {
             Error::NotFound { .. } => ("Resource Not Found", base(&self.0.to_string())),
             Error::AlreadyExists { .. } => ("Resource Already Exists", base(&self.0.to_string())),
-            Error::ChangedMeanwhile(_) => ("Resource Changed", base(&self.0.to_string())),
+            Error::ChangedMeanwhile(_) | Error::Outdated(_) => ("Resource Changed", base(&self.0.to_string())),
             Error::Invalid(problems) => (
                 "Validation Failed",
                 problems.iter().map(|p| FieldError { name: p.path.clone(), reason: p.reason.clone() }).collect(),

@@ -2,13 +2,14 @@
 //! roles read this table. Paths are matched in this order.
 
 use muster_api::rest::{
-    AgentConfig, Applied, AppliedSpecs, Apply, ApprovalEnvelope, ApprovalList, CarveBlockData, CarveBlockDigest,
-    CarveEnvelope, CarveList, ChangePassword, Deleted, Denylist, Explained, FleetCosts, FleetCounts, FleetSchema,
-    GlobalSchedule, GlobalScheduleDocument, HostCount, HostEnvelope, HostList, HostSearch, HostStatistics, HostSummary,
-    HostView, HostsToDelete, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me, NewUser,
-    OptionsSpec, PackEnvelope, PackInput, PackList, QueryCostReport, QueryEnvelope, QueryIds, QueryInput, QueryList,
-    ScheduledEnvelope, ScheduledInput, ScheduledQueries, SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList,
-    StalledHosts, Translation, UserEdit, UserEnvelope, UserList, UserRoles, Version, WorkerRestarts,
+    AgentConfig, Applied, AppliedSpecs, Apply, ApplyPlanEnvelope, ApprovalEnvelope, ApprovalList, CarveBlockData,
+    CarveBlockDigest, CarveEnvelope, CarveList, ChangePassword, Deleted, Denylist, Explained, FleetCosts, FleetCounts,
+    FleetSchema, GlobalSchedule, GlobalScheduleDocument, HostCount, HostEnvelope, HostList, HostSearch, HostStatistics,
+    HostSummary, HostView, HostsToDelete, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me,
+    NewPlan, NewUser, OptionsSpec, PackEnvelope, PackInput, PackList, QueryCostReport, QueryEnvelope, QueryIds,
+    QueryInput, QueryList, ScheduledEnvelope, ScheduledInput, ScheduledQueries, SecretsSpec, SetUp, SetUpDone,
+    SpecByName, SpecList, StalledHosts, Translation, UserEdit, UserEnvelope, UserList, UserRoles, Version,
+    WorkerRestarts,
 };
 use muster_api::spec::{LabelSpec, PackSpec, QueryDocument, QuerySpec};
 use serde_json::{Map, Value};
@@ -101,6 +102,13 @@ fn documents() -> Vec<Operation> {
             .parameters(apply_parameters())
             .takes::<Apply>()
             .gives::<Applied>(),
+        post("/spec/plan", WriteSchedule, "Keep what an apply would change, to apply it later by its id", apply::plan)
+            .note(
+                "It expires after 24 hours; of all plans 100 are kept. Documents of the kinds `config`, `options`, `enroll_secret` \
+                 and `user_roles` need the role admin.",
+            )
+            .takes::<NewPlan>()
+            .gives::<ApplyPlanEnvelope>(),
         post("/spec/delete", WriteSchedule, "Delete the objects that documents name, all or none", apply::delete)
             .note("Only the kinds `query`, `pack` and `label` are deleted. Of a spec only the name is read.")
             .parameters(apply_parameters())

@@ -42,7 +42,7 @@ impl From<Error> for Refusal {
             Error::Forbidden | Error::Closed(_) | Error::Unauthenticated | Error::NotAdmitted(_) => {
                 StatusCode::FORBIDDEN
             }
-            Error::AlreadyExists { .. } | Error::ChangedMeanwhile(_) => StatusCode::CONFLICT,
+            Error::AlreadyExists { .. } | Error::ChangedMeanwhile(_) | Error::Outdated(_) => StatusCode::CONFLICT,
             Error::NotFound { .. } => StatusCode::NOT_FOUND,
             Error::Internal(_) => return Self::Fault(error),
         };

@@ -7,6 +7,7 @@ mod filesystem;
 #[cfg(test)]
 mod fleet_keys_tests;
 mod foreign;
+mod freeze;
 mod import;
 mod live;
 mod load;
@@ -33,6 +34,7 @@ pub use activities::Activities;
 pub use carves::Carves;
 pub use filesystem::Filesystem;
 pub use foreign::foreign_flags;
+pub use freeze::{Freeze, FreezeWindow, FreezeWindows, MinuteOfDay, Recurrence};
 pub use import::import_source;
 pub use live::{Live, MAX_LIVE_RATE};
 pub use load::{ConfigErrors, Loaded, Sources, describe, load};
@@ -94,6 +96,7 @@ sections! {
     s3: S3,
     live: Live,
     statistics: Statistics,
+    freeze: Freeze,
     redis: Redis,
     session: Session,
     activities: Activities,

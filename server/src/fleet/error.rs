@@ -17,11 +17,14 @@ pub enum Error {
     /// The object is not as the caller has seen it.
     #[error("somebody else has changed {0} meanwhile")]
     ChangedMeanwhile(&'static str),
+    /// What was planned would change something else by now; says what.
+    #[error("{0}")]
+    Outdated(String),
     #[error("forbidden")]
     Forbidden,
     /// Nobody may change anything now; says why.
     #[error("{0}")]
-    Closed(&'static str),
+    Closed(String),
     #[error("authentication failed")]
     Unauthenticated,
     /// The credential is known, but not good any more; the text says why.

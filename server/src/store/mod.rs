@@ -32,6 +32,7 @@ pub mod object_changes;
 mod observed;
 pub mod packs;
 pub mod parked_queries;
+pub mod plans;
 mod pools;
 pub mod pulse;
 pub mod queries;

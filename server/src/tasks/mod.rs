@@ -233,7 +233,10 @@ impl Task {
             Self::RetireKeys => fleet.hosts.retire_keys().await,
             Self::SeparateClones => fleet.hosts.separate_clones().await,
             Self::SweepSessions => fleet.access.sweep().await,
-            Self::PruneActivities => fleet.access.prune_activities().await,
+            Self::PruneActivities => {
+                fleet.applier.prune_plans().await?;
+                fleet.access.prune_activities().await
+            }
             Self::WriteRefusedChanges => fleet.access.write_refused_changes().await,
             Self::ExpireHosts => fleet.hosts.expire().await,
             Self::EndCarves => fleet.carves.end_old().await,

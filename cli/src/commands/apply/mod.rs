@@ -1,4 +1,4 @@
-mod report;
+pub mod report;
 
 use anyhow::bail;
 
@@ -13,6 +13,9 @@ Examples:
 
   # Show what would change, and on how many hosts
   fleetctl apply -f packs.yml --dry-run
+
+  # Apply what was planned, if it still changes the same
+  fleetctl apply --plan 7
 
   # Apply a repository for Fleet's GitOps
   fleetctl apply -f default.yml -f teams/
@@ -31,6 +34,12 @@ pub struct Args {
     /// Also apply agent options in which the server finds mistakes
     #[arg(long)]
     force: bool,
+    /// Apply a plan of `fleetctl plan` instead of files, if it still changes the same
+    #[arg(long, value_name = "ID", conflicts_with_all = ["files", "force"])]
+    plan: Option<i64>,
+    /// Change nothing if more than N objects would be deleted
+    #[arg(long, value_name = "N")]
+    max_deletes: Option<u64>,
     /// Refused: there are no teams
     #[arg(long, hide = true, value_name = "NAME")]
     team: Option<String>,
@@ -46,11 +55,16 @@ pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
              pack with that label in targets.labels"
         );
     }
+    let wish = SendWish { dry_run: args.dry_run, force: args.force, max_deletes: args.max_deletes };
+    if let Some(id) = args.plan {
+        let server = session.authenticated().await?;
+        let applied = send::apply_plan(&server, id, wish).await?;
+        return output::data(&report::render(&applied));
+    }
     let Some(documents) = args.files.read(SpecOperation::Apply)? else {
         return Ok(());
     };
     let server = session.authenticated().await?;
-    let wish = SendWish { dry_run: args.dry_run, force: args.force };
     let applied = send::send(&server, SpecOperation::Apply, &documents, wish).await?;
     output::data(&report::render(&applied))
 }

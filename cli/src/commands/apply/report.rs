@@ -1,6 +1,6 @@
 use std::fmt::Write;
 
-use muster_api::rest::{Action, Applied, Change, FieldDifference};
+use muster_api::rest::{Action, Applied, Change, FieldDifference, PlatformHosts};
 
 /// Kinds in the order in which the server applies them.
 const ORDER: [&str; 8] =
@@ -40,8 +40,19 @@ fn plan(text: &mut String, applied: &Applied) {
     let [created, changed, deleted, unchanged] =
         [Action::Created, Action::Changed, Action::Deleted, Action::Unchanged].map(count);
     let _ = writeln!(text, "plan: {created} created, {changed} changed, {deleted} deleted, {unchanged} unchanged");
-    let _ = match applied.hosts {
-        Some(hosts) => writeln!(text, "hosts: {} of {} would get another config", hosts.changed, hosts.total),
+    let _ = match &applied.hosts {
+        Some(hosts) => {
+            let platforms: Vec<_> = hosts
+                .platforms
+                .iter()
+                .map(|PlatformHosts { platform, hosts_count }| format!("{hosts_count} {}", visible(platform)))
+                .collect();
+            let platforms = match platforms.join(", ") {
+                none if none.is_empty() => none,
+                some => format!(": {some}"),
+            };
+            writeln!(text, "hosts: {} of {} would get another config{platforms}", hosts.changed, hosts.total)
+        }
         None => writeln!(text, "hosts: not counted, because the server still reads them"),
     };
 }
@@ -115,7 +126,7 @@ fn group(text: &mut String, kind: &str, changes: &[&Change], dry_run: bool) {
     }
 }
 
-fn is_without_effect(action: Action) -> bool {
+pub fn is_without_effect(action: Action) -> bool {
     matches!(action, Action::Unchanged | Action::Ignored)
 }
 
@@ -215,7 +226,8 @@ mod tests {
             FieldDifference { is_secret: true, ..difference("token", None, None) },
         ];
         let changes = vec![changed, change("pack", "Global (x)", Action::Deleted, &[])];
-        let hosts = Some(TouchedHosts { changed: 3, total: 40 });
+        let linux = PlatformHosts { platform: "ubuntu".to_owned(), hosts_count: 3 };
+        let hosts = Some(TouchedHosts { changed: 3, total: 40, platforms: vec![linux] });
         assert_eq!(
             render(&Applied { dry_run: true, changes, hosts, warnings: Vec::new() }),
             "[+] would've applied 1 query (1 changed)\n    \
@@ -229,7 +241,7 @@ mod tests {
              [+] would've applied 1 pack (1 deleted)\n    \
              deleted pack \"Global (x)\"\n\
              plan: 0 created, 1 changed, 1 deleted, 0 unchanged\n\
-             hosts: 3 of 40 would get another config\n"
+             hosts: 3 of 40 would get another config: 3 ubuntu\n"
         );
     }
 }

@@ -284,7 +284,7 @@ impl PageFailed {
         match error {
             Error::NotFound { .. } => ("Not found", format!("{error}. It may have been deleted.")),
             Error::AlreadyExists { .. } => ("Already there", format!("{error}. Choose another name.")),
-            Error::ChangedMeanwhile(_) => {
+            Error::ChangedMeanwhile(_) | Error::Outdated(_) => {
                 ("Changed meanwhile", format!("{error}. Nothing was changed by you. Open the page again."))
             }
             Error::Invalid(problems) => {
@@ -294,7 +294,7 @@ impl PageFailed {
             Error::Forbidden => {
                 ("Not allowed", "Your role does not allow this. An administrator can change your role.".to_owned())
             }
-            Error::Closed(reason) => ("Not allowed now", (*reason).to_owned()),
+            Error::Closed(reason) => ("Not allowed now", reason.clone()),
             Error::NotAdmitted(reason) => ("Not admitted", format!("{reason}.")),
             Error::Unauthenticated => ("Log in", "You are not logged in.".to_owned()),
             Error::TooMany { retry_after } => {

@@ -7,7 +7,7 @@ use super::answer::Page;
 use super::assets;
 use super::parts::{Icon, icon, shown, visible};
 use super::visit::{Look, Theme, Visit};
-use crate::fleet::access::Permission;
+use crate::fleet::access::{Frozen, Permission};
 
 /// An entry of the rail.
 struct RailEntry {
@@ -125,7 +125,24 @@ fn framed(visit: &Visit, main: &Markup) -> Markup {
                 }
             }
         }
-        main #main { (main) }
+        main #main {
+            @if let Some(frozen) = visit.principal.frozen() { (freeze(&frozen)) }
+            (main)
+        }
+    }
+}
+
+/// What is frozen, and until when.
+fn freeze(frozen: &Frozen) -> Markup {
+    let live_queries = match frozen.is_for_live_queries {
+        true => "Nor can live queries be started.",
+        false => "Live queries can be started.",
+    };
+    html! {
+        p.toast.stale role="status" {
+            "Change freeze “" (shown(&frozen.window)) "”: nothing can be changed until " (frozen.until_there) ". "
+            (live_queries)
+        }
     }
 }
 

@@ -1,11 +1,14 @@
 //! Whether operators may change anything, and who tried while they may not.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
 use super::Access;
+use super::freeze::{Freezes, Frozen, FrozenNow};
+use crate::clock::Clock;
+use crate::config::Config;
 use crate::fleet::{Error, Result};
 use crate::lock::lock;
 use crate::store::activities::{self, Actor};
@@ -23,8 +26,35 @@ const READ_ONLY: &str = "this server is read-only (server.read_only): nobody can
 #[derive(Debug, Default)]
 pub(super) struct ChangeGate {
     is_read_only: bool,
-    /// By the id of the user and the kind of change.
-    refused: Mutex<HashMap<(Option<i64>, &'static str), RefusedChanges>>,
+    pub(super) freezes: Freezes,
+    clock: Clock,
+    /// By the id of the user, the kind of change, and what refused it.
+    refused: Mutex<HashMap<(Option<i64>, &'static str, Closed), RefusedChanges>>,
+}
+
+/// What somebody wants to do.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attempt<'a> {
+    pub actor: &'a Actor,
+    /// As activities name it.
+    pub change: &'static str,
+    pub kind: AttemptKind,
+    /// Whether a reason to pass a freeze was given and kept.
+    pub passes_freezes: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum AttemptKind {
+    Change,
+    LiveQuery,
+}
+
+/// What refuses changes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Closed {
+    ReadOnly,
+    /// The window of this name.
+    Frozen(Arc<str>),
 }
 
 #[derive(Debug)]
@@ -34,33 +64,70 @@ struct RefusedChanges {
 }
 
 impl ChangeGate {
-    pub fn new(is_read_only: bool) -> Self {
-        Self { is_read_only, refused: Mutex::default() }
+    pub fn new(config: &Config, clock: Clock) -> Self {
+        let (is_read_only, freezes) = (config.server.read_only, Freezes::new(&config.freeze));
+        Self { is_read_only, freezes, clock, refused: Mutex::default() }
     }
 
-    pub fn is_open(&self) -> bool {
-        !self.is_read_only
+    pub fn is_open(&self, kind: AttemptKind) -> bool {
+        !self.is_read_only && self.frozen(kind).is_none()
+    }
+
+    pub fn frozen(&self, kind: AttemptKind) -> Option<Arc<Frozen>> {
+        let FrozenNow { changes, live_queries } = self.freezes.at(self.clock.now());
+        match kind {
+            AttemptKind::Change => changes,
+            AttemptKind::LiveQuery => live_queries,
+        }
     }
 
     /// # Errors
     /// [`Error::Closed`] when nobody may change anything. Who tried is logged and noted.
-    pub fn pass(&self, actor: &Actor, change: &'static str) -> Result<()> {
-        if self.is_open() {
-            return Ok(());
+    pub fn pass(&self, attempt: Attempt<'_>) -> Result<()> {
+        if self.is_read_only {
+            return self.refuse(attempt, Closed::ReadOnly, READ_ONLY.to_owned());
         }
-        tracing::warn!(user = actor.email, change, "a change was refused, as this server is read-only");
+        match self.frozen(attempt.kind).filter(|_| !attempt.passes_freezes) {
+            None => Ok(()),
+            Some(frozen) => {
+                let why = self.why_frozen(&frozen, attempt.kind);
+                self.refuse(attempt, Closed::Frozen(Arc::clone(&frozen.window)), why)
+            }
+        }
+    }
+
+    /// Why changes are refused, as operators are told, and what they can do.
+    fn why_frozen(&self, frozen: &Frozen, kind: AttemptKind) -> String {
+        let what = match kind {
+            AttemptKind::Change => "nothing can be changed",
+            AttemptKind::LiveQuery => "no live query can be started",
+        };
+        let remedy = match self.freezes.allow_override {
+            true => {
+                "wait, or let an administrator do it with a reason, which is kept: fleetctl --override-freeze REASON, or the \
+                 header Muster-Freeze-Override"
+            }
+            false => "wait; the window is in the settings of the server (freeze.windows)",
+        };
+        let Frozen { window, until_there, .. } = frozen;
+        format!("{what} until {until_there}, because of the change freeze {window:?}: {remedy}")
+    }
+
+    fn refuse(&self, attempt: Attempt<'_>, by: Closed, why: String) -> Result<()> {
+        let Attempt { actor, change, .. } = attempt;
+        tracing::warn!(user = actor.email, change, reason = why, "a change was refused");
         if actor.id.is_none() {
             // A stranger, whose tries would fill the activities.
-            return Err(Error::Closed(READ_ONLY));
+            return Err(Error::Closed(why));
         }
         let mut refused = lock(&self.refused);
-        let (key, is_full) = ((actor.id, change), refused.len() >= MAX_NOTED);
+        let (key, is_full) = ((actor.id, change, by), refused.len() >= MAX_NOTED);
         if let Some(noted) = refused.get_mut(&key) {
             noted.count += 1;
         } else if !is_full {
             refused.insert(key, RefusedChanges { actor: actor.clone(), count: 1 });
         }
-        Err(Error::Closed(READ_ONLY))
+        Err(Error::Closed(why))
     }
 }
 
@@ -76,8 +143,14 @@ impl Access {
         }
         let now = self.clock.now();
         let written = self.store.write(async |tx| {
-            for ((_, change), refused) in &taken {
-                let details = json!({ "change": change, "count": refused.count, "reason": "server.read_only" });
+            for ((_, change, by), refused) in &taken {
+                let count = refused.count;
+                let details = match by {
+                    Closed::ReadOnly => json!({ "change": change, "count": count, "reason": "server.read_only" }),
+                    Closed::Frozen(window) => {
+                        json!({ "change": change, "count": count, "reason": "freeze.windows", "window": window })
+                    }
+                };
                 activities::add(tx, now, &refused.actor, REFUSED, &details).await?;
             }
             Ok(())
@@ -89,7 +162,7 @@ impl Access {
         Ok(())
     }
 
-    fn note_again(&self, taken: Vec<((Option<i64>, &'static str), RefusedChanges)>) {
+    fn note_again(&self, taken: Vec<((Option<i64>, &'static str, Closed), RefusedChanges)>) {
         let mut refused = lock(&self.gate.refused);
         for (key, before) in taken {
             refused.entry(key).and_modify(|noted| noted.count += before.count).or_insert(before);

@@ -7,6 +7,7 @@ use muster_api::spec::{UserRoleSpec, UserRolesSpec};
 use sea_orm::{ActiveModelTrait as _, ConnectionTrait, IntoActiveModel as _, Set, TryIntoModel as _};
 use serde_json::{Value, json};
 
+use super::change_gate::AttemptKind;
 use super::user_rules::{check_absent, check_email, check_name, check_role, name_of};
 use super::{Access, Permission, Principal, new_user, normal_email, password, role_of, role_word, show};
 use crate::fleet::error::none_of;
@@ -177,7 +178,7 @@ impl Access {
     /// [`Error::Invalid`] if the old password is wrong or the new one is weak, [`Error::TooMany`] if
     /// the user has shown the old one too often; log-ins do not count.
     pub async fn change_password(&self, principal: &Principal, request: &ChangePassword) -> Result<()> {
-        self.gate.pass(&principal.actor(), "change_password")?;
+        principal.passes_as("change_password", AttemptKind::Change)?;
         let id = principal.user.id;
         self.attempts.own_password(id, self.clock.now()).map_err(|retry_after| self.too_many(retry_after))?;
         let old_hash = store::users::password_hash(self.store.reader(), id).await?;

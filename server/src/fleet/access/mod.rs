@@ -2,8 +2,10 @@
 
 mod attempts;
 mod change_gate;
+mod freeze;
 mod import_users;
 mod manage_users;
+mod override_freeze;
 mod password;
 mod peer;
 mod principal;
@@ -11,6 +13,7 @@ mod remembered;
 mod set_up;
 mod user_rules;
 
+pub use freeze::Frozen;
 pub(super) use import_users::{ImportedUser, UserOutcome};
 pub use manage_users::Users;
 pub(super) use manage_users::is_an_admin_left;
@@ -77,6 +80,7 @@ pub struct Access {
 impl Access {
     pub fn new(store: Store, clock: Clock, config: &Config, schedule: Arc<Schedule>, metrics: Arc<Metrics>) -> Self {
         Self {
+            gate: Arc::new(ChangeGate::new(config, clock.clone())),
             store,
             clock,
             activity_retention: config.activities.retention,
@@ -84,7 +88,6 @@ impl Access {
             failed_logins: LogLimit::new(REFUSALS_EVERY),
             refused_forms: LogLimit::new(REFUSALS_EVERY),
             remembered: RememberedAdmins::default(),
-            gate: Arc::new(ChangeGate::new(config.server.read_only)),
             attempts: Attempts::new(config.session.logins_per_minute),
             config: config.session.clone(),
             schedule,
@@ -188,7 +191,8 @@ impl Access {
             return Err(Error::Unauthenticated);
         };
         let gate = Arc::clone(&self.gate);
-        let principal = Principal { role: role_of(&user), user: show(&user), token_hash: hash, gate };
+        let principal =
+            Principal { role: role_of(&user), user: show(&user), token_hash: hash, passes_freezes: false, gate };
         self.remembered.is_known(&principal, now);
         Ok((principal, session.accessed_at))
     }

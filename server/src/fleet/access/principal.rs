@@ -3,7 +3,8 @@ use std::sync::Arc;
 use muster_api::rest::{Role, User};
 use muster_sql::GuardRole;
 
-use super::change_gate::ChangeGate;
+use super::change_gate::{Attempt, AttemptKind, ChangeGate};
+use super::freeze::Frozen;
 use crate::clock::Moment;
 use crate::fleet::{Error, Result};
 use crate::store::activities::Actor;
@@ -16,6 +17,8 @@ pub struct Principal {
     /// `None` is below every role.
     pub(super) role: Option<Role>,
     pub(super) token_hash: [u8; 32],
+    /// Whether this request has said why a freeze is not to refuse it.
+    pub(super) passes_freezes: bool,
     /// What changes of this user pass.
     pub(super) gate: Arc<ChangeGate>,
 }
@@ -71,6 +74,10 @@ impl Permission {
             | Self::WriteSecrets
             | Self::ManageUsers => true,
         }
+    }
+
+    fn kind(self) -> AttemptKind {
+        if self == Self::RunLiveQueries { AttemptKind::LiveQuery } else { AttemptKind::Change }
     }
 
     /// As activities name it.
@@ -136,7 +143,7 @@ impl Principal {
             api_only: true,
             teams: Vec::new(),
         };
-        Self { user, role: Some(Role::Admin), token_hash: [0; 32], gate: Arc::default() }
+        Self { user, role: Some(Role::Admin), token_hash: [0; 32], passes_freezes: false, gate: Arc::default() }
     }
 
     /// # Errors
@@ -164,13 +171,26 @@ impl Principal {
 
     /// Whether this user may do it now, for pages: nothing is offered that would be refused.
     pub fn is_offered(&self, permission: Permission) -> bool {
-        self.may(permission).is_ok() && (!permission.is_for_changes() || self.gate.is_open())
+        self.may(permission).is_ok() && (!permission.is_for_changes() || self.gate.is_open(permission.kind()))
     }
 
     /// # Errors
     /// [`Error::Closed`] while nobody may change anything or ask hosts.
     pub(in crate::fleet) fn passes(&self, permission: Permission) -> Result<()> {
-        self.gate.pass(&self.actor(), permission.word())
+        self.passes_as(permission.word(), permission.kind())
+    }
+
+    /// As [`Principal::passes`], for what needs no permission.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn passes_as(&self, change: &'static str, kind: AttemptKind) -> Result<()> {
+        self.gate.pass(Attempt { actor: &self.actor(), change, kind, passes_freezes: self.passes_freezes })
+    }
+
+    /// The freeze of changes that is in force, if there is one.
+    pub fn frozen(&self) -> Option<Arc<Frozen>> {
+        self.gate.frozen(AttemptKind::Change)
     }
 
     /// The role by which the table guard judges SQL of this user.

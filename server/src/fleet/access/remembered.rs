@@ -82,7 +82,7 @@ mod tests {
             api_only: false,
             teams: Vec::new(),
         };
-        Principal { user, role: Some(role), token_hash: [number; 32], gate: Arc::default() }
+        Principal { user, role: Some(role), token_hash: [number; 32], passes_freezes: false, gate: Arc::default() }
     }
 
     #[test]

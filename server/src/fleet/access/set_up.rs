@@ -3,6 +3,7 @@
 use muster_api::rest::{Role, SetUp, SetUpDone};
 use serde_json::{Value, json};
 
+use super::change_gate::{Attempt, AttemptKind};
 use super::user_rules::{check_email, check_name, name_of};
 use super::{Access, Peer, new_user, normal_email, password, random_text, show};
 use crate::fleet::error::none_of;
@@ -31,7 +32,8 @@ impl Access {
         if self.is_set_up().await? {
             return Err(already_done());
         }
-        self.gate.pass(&Actor::default(), "set_up")?;
+        let (actor, kind) = (&Actor::default(), AttemptKind::Change);
+        self.gate.pass(Attempt { actor, change: "set_up", kind, passes_freezes: false })?;
         check(request)?;
         let hash = self.passwords.hash(request.admin.password.clone()).await?;
         let now = self.clock.now();

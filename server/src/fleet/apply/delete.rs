@@ -7,7 +7,8 @@ use muster_api::spec::DocumentKind;
 use serde_json::{Value, json};
 
 use super::parse::{self, KindWord};
-use super::{Applier, applied};
+use super::plans::check_deletes;
+use super::{Applier, ApplyWish, applied};
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::changes::Draft;
 use crate::fleet::error::none_of;
@@ -33,7 +34,8 @@ impl Applier {
     /// # Errors
     /// [`Error::Invalid`](crate::fleet::Error::Invalid) with every problem, each under its path; then nothing is
     /// deleted.
-    pub async fn delete(&self, principal: &Principal, documents: Vec<Value>, dry_run: bool) -> Result<Applied> {
+    pub async fn delete(&self, principal: &Principal, documents: Vec<Value>, wish: ApplyWish) -> Result<Applied> {
+        let ApplyWish { dry_run, max_deletes, .. } = wish;
         principal.may_write(Permission::WriteSchedule, dry_run)?;
         super::check_count(&documents)?;
         let named = read(documents)?;
@@ -51,6 +53,7 @@ impl Applier {
                 }
             }
             none_of(problems)?;
+            check_deletes(&changes, max_deletes)?;
             let deleted: Vec<&Change> =
                 changes.iter().map(|(_, change)| change).filter(|change| change.action == Action::Deleted).collect();
             if !deleted.is_empty() {

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use muster_api::rest::Action;
 use muster_api::spec::{LabelMembership, LabelSpec, LabelType};
 use sea_orm::{Set, Unchanged};
+use serde_json::json;
 
 use super::{ApplyRun, Located, of_kind};
 use crate::fleet::labels::{check, is_of_other_version, refusal, row};
@@ -142,6 +143,7 @@ impl ApplyRun<'_> {
         let current: BTreeSet<i64> = store::labels::members(self.tx, label_id).await?.into_iter().collect();
         let added: Vec<i64> = wanted.difference(&current).copied().collect();
         let removed: Vec<i64> = current.difference(&wanted).copied().collect();
+        self.rests_on(&json!([added, removed]));
         self.touched_hosts.extend(added.iter().chain(&removed));
         self.label_moves.add(label_id, &added, &removed);
         store::labels::add_members(self.tx, added.into_iter().map(|host_id| (label_id, host_id))).await?;

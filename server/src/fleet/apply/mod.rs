@@ -10,6 +10,7 @@ mod guarded;
 mod labels;
 mod packs;
 mod parse;
+mod plans;
 mod queries;
 mod schedules;
 mod secrets;
@@ -25,6 +26,7 @@ use serde_json::{Value, json};
 use self::foreign::Skipped;
 use self::guarded::{guarded, paths};
 use self::parse::{Located, ReadDocuments};
+use self::plans::{KeptPlan, Marks, PlannedOutcome, check_deletes};
 use super::access::{Permission, Principal};
 use super::changes::{ChangedFields, Changes, Draft, ObjectChange, ObjectChanges, ObjectKind, content_mark};
 use super::error::none_of;
@@ -52,6 +54,23 @@ pub struct ApplyWish {
     pub dry_run: bool,
     /// Take agent options with mistakes, which become warnings, as long as agents can read the rest.
     pub force: bool,
+    /// Refuse to delete more objects than that.
+    pub max_deletes: Option<u64>,
+}
+
+/// What must not have changed since somebody looked.
+#[derive(Debug, Default)]
+struct Expected {
+    /// The mark of the agent options.
+    options_mark: Option<String>,
+    plan: Option<KeptPlan>,
+}
+
+/// What an apply has come to.
+struct Ran {
+    applied: Applied,
+    compared: ChangedFields,
+    outcome: PlannedOutcome,
 }
 
 /// An apply in progress, inside its transaction.
@@ -66,6 +85,8 @@ struct ApplyRun<'a> {
     warnings: Vec<Problem>,
     skipped: Skipped,
     changes: Vec<(usize, Change)>,
+    /// What the outcomes were worked out from, by their positions.
+    marks: Marks,
     /// What changes in objects, field by field.
     objects: ObjectChanges,
     /// As `objects`, for the last document of a kind of which there is one: whoever edits it looks before it is changed.
@@ -103,7 +124,7 @@ impl Applier {
     /// has changed. [`Error::Forbidden`] if the caller may not change one of the documents, or may not change any.
     pub async fn apply(&self, principal: &Principal, documents: Vec<Value>, wish: ApplyWish) -> Result<Applied> {
         check_count(&documents)?;
-        Ok(self.run(principal, move || parse::documents(documents), None, wish).await?.0)
+        Ok(self.run(principal, move || parse::documents(documents), Expected::default(), wish).await?.applied)
     }
 
     /// The agent options in force, to be edited.
@@ -130,9 +151,10 @@ impl Applier {
         dry_run: bool,
     ) -> Result<OptionsEdit> {
         let read = move || parse::specs(DocumentKind::Options, vec![options]);
-        let wish = ApplyWish { dry_run, force: false };
-        let (applied, changed) = self.run(principal, read, mark, wish).await?;
-        Ok(OptionsEdit { changed, warnings: applied.warnings })
+        let wish = ApplyWish { dry_run, ..ApplyWish::default() };
+        let expected = Expected { options_mark: mark, plan: None };
+        let Ran { applied, compared, .. } = self.run(principal, read, expected, wish).await?;
+        Ok(OptionsEdit { changed: compared, warnings: applied.warnings })
     }
 
     /// As [`Applier::apply`], for specs of one kind. Their problems have the paths of documents.
@@ -148,17 +170,17 @@ impl Applier {
     ) -> Result<Applied> {
         check_count(&specs)?;
         let wish = ApplyWish { dry_run, ..ApplyWish::default() };
-        Ok(self.run(principal, move || parse::specs(kind, specs), None, wish).await?.0)
+        Ok(self.run(principal, move || parse::specs(kind, specs), Expected::default(), wish).await?.applied)
     }
 
     async fn run(
         &self,
         principal: &Principal,
         read: impl FnOnce() -> ReadDocuments + Send + 'static,
-        options_mark: Option<String>,
+        expected: Expected,
         wish: ApplyWish,
-    ) -> Result<(Applied, ChangedFields)> {
-        let ApplyWish { dry_run, force } = wish;
+    ) -> Result<Ran> {
+        let ApplyWish { dry_run, force, max_deletes } = wish;
         // Whatever there is to apply: all kinds need at least this.
         principal.may_write(Permission::WriteSchedule, dry_run)?;
         // Not on a thread that answers agents: there may be thousands of documents.
@@ -170,13 +192,14 @@ impl Applier {
             none_of(read.problems.clone())?;
             // Nothing can change: changes of others need not wait.
             let warnings = read.warnings.iter().cloned().chain(read.skipped.clone().into_warnings()).collect();
-            return Ok((applied(read.ignored.clone(), warnings, dry_run), ChangedFields::default()));
+            let applied = applied(read.ignored.clone(), warnings, dry_run);
+            return Ok(Ran { applied, compared: ChangedFields::default(), outcome: PlannedOutcome::default() });
         }
         // SQLite looks at it here, and once: not in the transaction, for which others wait.
         self.changes.look_ahead(principal, |labels| guarded(&read.located, labels)).await;
         let apply = async |draft: &mut Draft<'_>| {
             draft.paths = paths(&read.located);
-            if let Some(mark) = &options_mark {
+            if let Some(mark) = &expected.options_mark {
                 let stored = settings::get(draft.tx, settings::APP_CONFIG).await?.unwrap_or_default();
                 if content_mark(&self.changes.built_in_options().in_force(&stored)) != *mark {
                     return Err(Error::ChangedMeanwhile("the agent options"));
@@ -192,6 +215,7 @@ impl Applier {
                 warnings: read.warnings.clone(),
                 skipped: read.skipped.clone(),
                 changes: read.ignored.clone(),
+                marks: Marks::default(),
                 objects: ObjectChanges::default(),
                 compared: ChangedFields::default(),
                 touched_hosts: BTreeSet::new(),
@@ -199,21 +223,33 @@ impl Applier {
             };
             run.all(&read.located).await?;
             none_of(without_consequences(std::mem::take(&mut run.problems), read.problems.len()))?;
+            check_deletes(&run.changes, max_deletes)?;
+            let outcome = PlannedOutcome::of(&run.changes, &run.marks);
+            if let Some(plan) = &expected.plan {
+                plan.check(&outcome)?;
+                store::plans::delete(draft.tx, plan.id).await?;
+            }
             if run.has_changes() {
                 let without_values = |change: &Change| Change { differences: Vec::new(), ..change.clone() };
                 let changes = run.changes.iter().map(|(_, change)| change).filter(|change| is_effective(change));
                 let changes: Vec<Change> = changes.map(without_values).collect();
-                draft.record("applied_documents", json!({ "changes": changes }));
+                let mut details = json!({ "changes": changes });
+                if let Some(plan) = &expected.plan {
+                    details["plan"] = plan.id.into();
+                }
+                draft.record("applied_documents", details);
             }
             draft.touched_hosts = run.touched_hosts;
             draft.label_moves = run.label_moves;
             draft.objects.append(run.objects);
             run.warnings.extend(run.skipped.into_warnings());
-            Ok((applied(run.changes, run.warnings, dry_run), run.compared))
+            let applied = applied(run.changes, run.warnings, dry_run);
+            Ok(Ran { applied, compared: run.compared, outcome })
         };
-        let ((mut applied, compared), hosts, said) = self.changes.make_and_count(principal, dry_run, apply).await?;
+        let (ran, hosts, said) = self.changes.make_and_count(principal, dry_run, apply).await?;
+        let mut applied = Applied { hosts, ..ran.applied };
         applied.warnings.extend(said.into_iter().map(field_error));
-        Ok((Applied { hosts, ..applied }, compared))
+        Ok(Ran { applied, ..ran })
     }
 }
 
@@ -240,6 +276,14 @@ impl ApplyRun<'_> {
             change.fields = vec![field.to_owned()];
         }
         Action::Changed
+    }
+
+    /// Notes what else the outcome noted last was worked out from: a plan is off when that is something else.
+    fn rests_on(&mut self, seen: &Value) {
+        let last = self.changes.len().saturating_sub(1);
+        let before = self.marks.get(&last);
+        let mark = content_mark(&json!([before, seen]));
+        self.marks.insert(last, mark);
     }
 
     fn problem(&mut self, path: impl Into<String>, reason: impl Into<String>) {
@@ -292,6 +336,7 @@ impl ApplyRun<'_> {
         let mut differences = Vec::new();
         if matches!(action, Action::Created | Action::Changed) {
             let (before, after) = (old.map(to_value).transpose()?, Some(to_value(new)?));
+            self.marks.insert(self.changes.len(), content_mark(&json!([before, after])));
             let mut compared = ChangedFields::between(before.as_ref(), after.as_ref());
             if let Some(object_kind) = object_kind(kind) {
                 if object_kind == ObjectKind::Config {

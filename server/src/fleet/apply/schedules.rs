@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use muster_api::rest::Action;
 use muster_api::spec::{DocumentKind, GlobalScheduleSpec, PackQuery, PackSpec, QueryDocument, QueryLogging};
+use serde_json::json;
 
 use super::packs::{PackNames, no_such_label};
 use super::{ApplyRun, Located, of_kind, to_value};
@@ -298,6 +299,7 @@ impl ApplyRun<'_> {
         if spec.queries.is_empty() && !is_global {
             self.outcome(index, DocumentKind::Pack, &spec.name, Action::Deleted);
             let before = old.map(to_value).transpose()?;
+            self.rests_on(&json!(before));
             self.objects.add(ObjectChange {
                 kind: ObjectKind::Pack,
                 id,

@@ -95,6 +95,10 @@ impl ApplyRun<'_> {
             let (old, new) = (json!({ "secrets": 0 }), json!({ "secrets": u8::from(is_changed) }));
             let action = self.note(document, (0, ""), Some(&old), &new)?;
             self.tell_differences(&rows, &wanted);
+            if action == Action::Changed {
+                let terms = |row: &Secret| (row.secret.clone(), row.name.clone(), row.expires_at, row.quota);
+                self.rests_on(&format!("{:?}", rows.iter().map(terms).collect::<Vec<_>>()).into());
+            }
             if action == Action::Unchanged || !self.problems.is_empty() {
                 continue;
             }

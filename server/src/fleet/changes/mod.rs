@@ -14,10 +14,10 @@ pub use fields::{ChangedFields, FieldChange, content_mark};
 use objects::SavedSql;
 pub use objects::{ObjectChange, ObjectChanges, ObjectKind};
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use muster_api::rest::TouchedHosts;
+use muster_api::rest::{PlatformHosts, TouchedHosts};
 use serde_json::Value;
 
 use super::access::Principal;
@@ -156,6 +156,14 @@ impl Changes {
         self.guard.look_ahead(principal, views_of(&self.schedule.plan()), asked).await;
     }
 
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
     /// A connection for reading.
     pub(super) fn reader(&self) -> &store::Connection {
         self.store.reader()
@@ -213,12 +221,16 @@ impl Changes {
         let hosts = self.hosts.current_directory().await?.alike(label_moves).await?;
         let mut difference = PlanDifference::between(&current, plan);
         let mut touched = TouchedHosts::default();
+        let mut platforms: BTreeMap<String, u64> = BTreeMap::new();
         for alike in hosts {
             touched.total += alike.count;
             if difference.changes(&alike.before, &alike.after) {
                 touched.changed += alike.count;
+                *platforms.entry(alike.before.platform.to_string()).or_default() += alike.count;
             }
         }
+        let by_platform = |(platform, hosts_count)| PlatformHosts { platform, hosts_count };
+        touched.platforms = platforms.into_iter().map(by_platform).collect();
         Ok(touched)
     }
 

@@ -24,6 +24,7 @@ pub mod pack_label_conditions;
 pub mod pack_labels;
 pub mod packs;
 pub mod parked_queries;
+pub mod plans;
 pub mod queries;
 pub mod query_costs;
 pub mod query_versions;

@@ -15,6 +15,7 @@ pub mod hosts;
 mod lists;
 pub mod operations;
 mod plan;
+mod plans;
 mod races;
 mod report;
 mod roles;

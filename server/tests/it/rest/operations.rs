@@ -155,6 +155,7 @@ fn samples() -> Vec<Sample> {
         apply(Admin, "options", json!({ "config": {} })),
         apply(Admin, "enroll_secret", secrets.clone()),
         apply(Admin, "user_roles", json!({ "roles": {} })),
+        post("/spec/plan", json!({ "documents": [{ "kind": "query", "spec": query }], "max_deletes": 0 })),
         post("/spec/delete", json!({ "documents": [{ "kind": "query", "spec": { "name": "not there" } }] })),
         get("/spec/queries"),
         post("/spec/queries", specs(&query)),

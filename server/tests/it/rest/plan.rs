@@ -1,7 +1,7 @@
 //! What a dry run tells: what differs, field by field, and how many hosts would notice.
 
 use agent_compat::agent::{Identity, Platform};
-use muster_api::rest::{Applied, TouchedHosts};
+use muster_api::rest::Applied;
 use serde_json::{Value, json};
 
 use crate::support::TestServer;
@@ -68,7 +68,10 @@ async fn hosts_that_would_get_another_config_are_counted() {
 
     let gone = json!({ "documents": [doc("pack", json!({ "name": "p" }))], "dry_run": true });
     let deleted: Applied = server.rest.post("spec/delete", &gone).await.read();
-    assert_eq!(deleted.hosts, Some(TouchedHosts { changed: 2, total: 4 }));
+    let hosts = deleted.hosts.unwrap();
+    assert_eq!((hosts.changed, hosts.total), (2, 4));
+    assert_eq!(hosts.platforms.iter().map(|platform| platform.hosts_count).sum::<u64>(), 2);
+    assert!(hosts.platforms.iter().all(|hosts| ["ubuntu", "debian"].contains(&hosts.platform.as_str())), "{hosts:?}");
     assert_eq!(server.rest.get("spec/packs/p").await.status, 200);
     let done = server.rest.apply(&[query("SELECT 3")]).await;
     assert_eq!(done.hosts, None, "only a dry run counts");

@@ -4,7 +4,7 @@ use std::sync::Once;
 use std::time::Duration;
 
 use agent_compat::transport::Trust;
-use muster_api::rest::{Applied, ErrorBody, SetUpDone};
+use muster_api::rest::{Applied, ErrorBody, FREEZE_OVERRIDE, SetUpDone};
 use reqwest::header::HeaderMap;
 use reqwest::{Certificate, Client, Method, RequestBuilder};
 use serde::de::DeserializeOwned;
@@ -25,6 +25,8 @@ pub struct Rest {
     address: Address,
     root: String,
     token: Option<String>,
+    /// Why a change freeze is not to refuse what is sent.
+    reason: Option<String>,
 }
 
 /// What came back.
@@ -56,7 +58,13 @@ impl Answer {
 
 impl Rest {
     pub fn new(address: &Address) -> Self {
-        Self { client: client(address, None), address: address.clone(), root: address.url.clone(), token: None }
+        Self {
+            client: client(address, None),
+            address: address.clone(),
+            root: address.url.clone(),
+            token: None,
+            reason: None,
+        }
     }
 
     /// The same user at another address of this machine.
@@ -89,6 +97,11 @@ impl Rest {
         Self { token: None, ..self.clone() }
     }
 
+    /// The same user, who passes change freezes for this reason with [`Rest::send`].
+    pub fn overriding(&self, reason: &str) -> Self {
+        Self { reason: Some(reason.to_owned()), ..self.clone() }
+    }
+
     pub fn token(&self) -> &str {
         self.token.as_deref().unwrap_or_default()
     }
@@ -98,6 +111,9 @@ impl Rest {
         let mut request = self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), self.url(path));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
+        }
+        if let Some(reason) = &self.reason {
+            request = request.header(FREEZE_OVERRIDE, reason.as_bytes());
         }
         if let Some(body) = body {
             request = request.json(body);

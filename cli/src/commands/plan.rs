@@ -1,0 +1,67 @@
+use std::fmt;
+
+use super::ClientSession;
+use super::apply::report;
+use super::send::{self, FileArgs, SendWish, SpecOperation};
+use crate::output;
+
+const EXAMPLES: &str = "\
+Examples:
+  # Show what would change, on how many hosts, and get an id for it
+  fleetctl plan -f fleet-config/
+
+  # Apply that, if it still changes the same
+  fleetctl apply --plan 7
+
+  # Refuse files that would delete more than two objects
+  fleetctl plan -f fleet-config/ --max-deletes 2
+
+  # Find out whether somebody has changed the server beside the files: exit code 2
+  fleetctl plan --drift -f fleet-config/";
+
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    files: FileArgs,
+    /// Also plan agent options in which the server finds mistakes
+    #[arg(long)]
+    force: bool,
+    /// Refuse files that would delete more than N objects
+    #[arg(long, value_name = "N")]
+    max_deletes: Option<u64>,
+    /// Keep no plan; exit with code 2 if the server differs from the files
+    #[arg(long)]
+    drift: bool,
+}
+
+/// The server is not as the files say.
+#[derive(Debug)]
+pub struct Drift(usize);
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let objects = if self.0 == 1 { "object" } else { "objects" };
+        write!(f, "{} {objects} of the server differ from the files", self.0)
+    }
+}
+
+impl std::error::Error for Drift {}
+
+pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
+    let Some(documents) = args.files.read(SpecOperation::Apply)? else {
+        return Ok(());
+    };
+    let server = session.authenticated().await?;
+    let wish = SendWish { dry_run: true, force: args.force, max_deletes: args.max_deletes };
+    if args.drift {
+        let applied = send::send(&server, SpecOperation::Apply, &documents, wish).await?;
+        output::data(&report::render(&applied))?;
+        let differing = applied.changes.iter().filter(|change| !report::is_without_effect(change.action)).count();
+        return if differing == 0 { Ok(()) } else { Err(Drift(differing).into()) };
+    }
+    let plan = send::plan(&server, &documents, wish).await?;
+    output::data(&report::render(&plan.applied))?;
+    let until = plan.expires_at.format("%Y-%m-%d %H:%M UTC");
+    output::data(&format!("plan {}, until {until}; apply it with: fleetctl apply --plan {}\n", plan.id, plan.id))
+}

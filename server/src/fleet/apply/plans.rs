@@ -1,0 +1,219 @@
+//! Plans: documents that were tried, and are applied later if that changes the very same.
+//!
+//! A plan keeps a mark of each outcome of its documents: what was there, and what becomes of it. Applying it goes the usual way,
+//! and works out the same marks in the transaction that writes: if one differs, nothing is changed. So whatever the documents
+//! touch is compared with what is there then, and nothing else.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use muster_api::rest::{Action, Applied, ApplyPlan, Change};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Applier, ApplyWish, Expected, Ran, check_count, parse};
+use crate::fleet::access::{Permission, Principal};
+use crate::fleet::{Error, Result};
+use crate::store::{self, plans};
+
+/// How long a plan can be applied.
+const LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// Most objects that a refusal names.
+const NAMED: usize = 5;
+
+/// What outcomes were worked out from, by their positions.
+pub(super) type Marks = BTreeMap<usize, String>;
+
+/// What an apply changes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct PlannedOutcome(BTreeSet<ObjectOutcome>);
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+struct ObjectOutcome {
+    kind: String,
+    name: String,
+    /// What is done, and a digest of what was there and what becomes of it.
+    mark: String,
+}
+
+/// A plan that is applied.
+#[derive(Debug)]
+pub(super) struct KeptPlan {
+    pub id: i64,
+    outcome: PlannedOutcome,
+}
+
+impl PlannedOutcome {
+    pub fn of(changes: &[(usize, Change)], marks: &Marks) -> Self {
+        let outcome = |(position, (_, change)): (usize, &(usize, Change))| {
+            let mark = marks.get(&position).map(String::as_str).unwrap_or_default();
+            let mark = format!("{}{mark}", word(change.action));
+            ObjectOutcome { kind: change.kind.clone(), name: change.name.clone(), mark }
+        };
+        Self(changes.iter().enumerate().map(outcome).collect())
+    }
+}
+
+fn word(action: Action) -> &'static str {
+    match action {
+        Action::Created => "+",
+        Action::Changed => "~",
+        Action::Unchanged => "=",
+        Action::Deleted => "-",
+        Action::Absent => "?",
+        Action::Ignored => "!",
+    }
+}
+
+impl KeptPlan {
+    /// # Errors
+    /// [`Error::Outdated`] if the documents would change something else by now.
+    pub fn check(&self, now: &PlannedOutcome) -> Result<()> {
+        let differing: BTreeSet<_> =
+            self.outcome.0.symmetric_difference(&now.0).map(|outcome| (&outcome.kind, &outcome.name)).collect();
+        if differing.is_empty() {
+            return Ok(());
+        }
+        let named = differing.iter().take(NAMED).map(|(kind, name)| object(kind, name));
+        let named = named.collect::<Vec<_>>().join(", ");
+        let more = match differing.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        Err(Error::Outdated(format!(
+            "plan {} is out of date, and nothing was changed: since it was made, somebody has changed {named}{more}; make a new plan \
+             with fleetctl plan -f, and look at it",
+            self.id
+        )))
+    }
+}
+
+fn object(kind: &str, name: &str) -> String {
+    if name.is_empty() { kind.to_owned() } else { format!("{kind} {name:?}") }
+}
+
+/// Refuses to delete too many objects.
+///
+/// # Errors
+/// [`Error::Invalid`] that names some of them.
+pub(super) fn check_deletes(changes: &[(usize, Change)], most: Option<u64>) -> Result<()> {
+    let Some(most) = most else { return Ok(()) };
+    let deleted: Vec<&Change> =
+        changes.iter().map(|(_, change)| change).filter(|change| change.action == Action::Deleted).collect();
+    if deleted.len() as u64 <= most {
+        return Ok(());
+    }
+    let named = deleted.iter().take(NAMED).map(|change| object(&change.kind, &change.name));
+    let named = named.collect::<Vec<_>>().join(", ");
+    let reason = format!("is {most}, and more would be deleted ({} in all): {named}", deleted.len());
+    Err(Error::invalid("max_deletes", reason))
+}
+
+impl Applier {
+    /// Keeps what applying `documents` would change.
+    ///
+    /// # Errors
+    /// As for [`Applier::apply`].
+    pub async fn plan(&self, principal: &Principal, documents: Vec<Value>, wish: ApplyWish) -> Result<ApplyPlan> {
+        check_count(&documents)?;
+        let text = serde_json::to_string(&documents).map_err(|error| Error::Internal(Box::new(error)))?;
+        let wish = ApplyWish { dry_run: true, ..wish };
+        let Ran { applied, outcome, .. } =
+            self.run(principal, move || parse::documents(documents), Expected::default(), wish).await?;
+        let outcome = serde_json::to_string(&outcome).map_err(|error| Error::Internal(Box::new(error)))?;
+        let author_email = principal.user.email.clone();
+        let plan = plans::NewPlan { author_email, is_forced: wish.force, outcome, documents: text };
+        let now = self.changes.now();
+        let expires_at = now.plus(LIFETIME);
+        let id = self.changes.store().write(async |tx| {
+            let id = plans::add(tx, now, expires_at, &plan).await?;
+            plans::prune(tx, now).await?;
+            Ok(id)
+        });
+        let id = id.await?;
+        Ok(ApplyPlan { id, created_at: now.to_utc(), expires_at: expires_at.to_utc(), applied })
+    }
+
+    /// Applies the documents of a plan, if that changes what the plan says.
+    ///
+    /// # Errors
+    /// [`Error::Outdated`] if it would change something else; [`Error::Invalid`] if there is no such plan; else as for
+    /// [`Applier::apply`].
+    pub async fn apply_plan(&self, principal: &Principal, id: i64, wish: ApplyWish) -> Result<Applied> {
+        principal.may_write(Permission::WriteSchedule, wish.dry_run)?;
+        let found = plans::get(self.changes.reader(), id, self.changes.now()).await?;
+        let plan = found.ok_or_else(|| {
+            let hours = LIFETIME.as_secs() / 3600;
+            Error::invalid(
+                "plan",
+                format!(
+                    "there is no plan {id}: it was applied, is older than {hours} hours, or made room for newer ones"
+                ),
+            )
+        })?;
+        let unreadable = |error: serde_json::Error| {
+            Error::from(store::Error::Corrupt { table: "plans", key: id.to_string(), reason: error.to_string() })
+        };
+        let documents: Vec<Value> = serde_json::from_str(&plan.documents).map_err(unreadable)?;
+        let outcome = serde_json::from_str(&plan.outcome).map_err(unreadable)?;
+        let expected = Expected { options_mark: None, plan: Some(KeptPlan { id, outcome }) };
+        let wish = ApplyWish { force: plan.is_forced, ..wish };
+        Ok(self.run(principal, move || parse::documents(documents), expected, wish).await?.applied)
+    }
+
+    /// Removes plans that have expired.
+    ///
+    /// # Errors
+    /// If the database does not answer; the next call removes them.
+    pub async fn prune_plans(&self) -> Result<()> {
+        let now = self.changes.now();
+        Ok(self.changes.store().write(async |tx| plans::prune(tx, now).await).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(objects: &[(&str, Action, &str)]) -> PlannedOutcome {
+        let changes: Vec<(usize, Change)> = (0..)
+            .zip(objects)
+            .map(|(index, (name, action, _))| {
+                let (kind, name) = ("query".to_owned(), (*name).to_owned());
+                (index, Change { kind, name, action: *action, ..Change::default() })
+            })
+            .collect();
+        let marks = (0..).zip(objects).map(|(index, (.., mark))| (index, (*mark).to_owned())).collect();
+        PlannedOutcome::of(&changes, &marks)
+    }
+
+    #[test]
+    fn a_plan_names_what_has_changed_since() {
+        let planned = [("a", Action::Changed, "1"), ("b", Action::Unchanged, ""), ("c", Action::Created, "2")];
+        let plan = KeptPlan { id: 7, outcome: outcome(&planned) };
+        assert!(plan.check(&outcome(&planned)).is_ok());
+        for (now, named) in [
+            ([("a", Action::Changed, "9"), planned[1], planned[2]], "query \"a\";"),
+            ([("a", Action::Unchanged, ""), planned[1], planned[2]], "query \"a\";"),
+            ([planned[0], ("b", Action::Changed, "3"), planned[2]], "query \"b\";"),
+            ([("a", Action::Changed, "9"), planned[1], ("c", Action::Changed, "4")], "query \"a\", query \"c\";"),
+        ] {
+            let refusal = plan.check(&outcome(&now)).unwrap_err().to_string();
+            assert!(refusal.starts_with("plan 7 is out of date") && refusal.contains(named), "{refusal}");
+        }
+        let names: Vec<String> = (0..20).map(|number| number.to_string()).collect();
+        let many: Vec<_> = names.iter().map(|name| (name.as_str(), Action::Created, "1")).collect();
+        assert!(plan.check(&outcome(&many)).unwrap_err().to_string().contains(" and 18 more;"));
+    }
+
+    #[test]
+    fn too_many_deletions_are_refused() {
+        let change =
+            |action| (0, Change { kind: "pack".to_owned(), name: "p".to_owned(), action, ..Change::default() });
+        let changes = [Action::Deleted, Action::Deleted, Action::Absent, Action::Changed].map(change);
+        assert!(check_deletes(&changes, None).is_ok() && check_deletes(&changes, Some(2)).is_ok());
+        let refusal = check_deletes(&changes, Some(1)).unwrap_err().to_string();
+        assert!(refusal.contains("max_deletes: is 1, and more would be deleted (2 in all): pack \"p\""), "{refusal}");
+    }
+}

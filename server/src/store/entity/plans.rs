@@ -1,0 +1,29 @@
+use sea_orm::entity::prelude::*;
+
+use crate::clock::Moment;
+
+/// Documents that can be applied as long as that changes what it would have changed when they were tried.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "plans")]
+pub struct Model {
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    pub created_at: Moment,
+    pub expires_at: Moment,
+    pub author_email: String,
+    /// Whether agent options with mistakes are taken.
+    pub is_forced: bool,
+    /// Bytes of `outcome` and `documents`.
+    pub bytes: i64,
+    /// What the apply would change, as JSON.
+    #[sea_orm(column_type = "Text")]
+    pub outcome: String,
+    /// JSON. May hold enroll secrets.
+    #[sea_orm(column_type = "Text")]
+    pub documents: String,
+}
+
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

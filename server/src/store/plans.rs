@@ -1,0 +1,69 @@
+//! Plans of applies, few and for a day.
+
+use sea_orm::{
+    ActiveValue::NotSet, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+};
+
+use super::Result;
+use super::bulk;
+use super::entity::plans::{self, Column, Entity, Model};
+use crate::clock::Moment;
+
+/// Most plans that are kept.
+const MAX_PLANS: usize = 100;
+
+/// Most bytes of all plans together.
+const MAX_BYTES: i64 = 256 << 20;
+
+/// A plan to be kept.
+#[derive(Debug)]
+pub struct NewPlan {
+    pub author_email: String,
+    pub is_forced: bool,
+    /// JSON.
+    pub outcome: String,
+    /// JSON.
+    pub documents: String,
+}
+
+/// Adds a plan and gives its id.
+pub async fn add(db: &impl ConnectionTrait, now: Moment, expires_at: Moment, plan: &NewPlan) -> Result<i64> {
+    let row = plans::ActiveModel {
+        id: NotSet,
+        created_at: Set(now),
+        expires_at: Set(expires_at),
+        author_email: Set(plan.author_email.clone()),
+        is_forced: Set(plan.is_forced),
+        bytes: Set(i64::try_from(plan.outcome.len() + plan.documents.len()).unwrap_or(i64::MAX)),
+        outcome: Set(plan.outcome.clone()),
+        documents: Set(plan.documents.clone()),
+    };
+    Ok(Entity::insert(row).exec(db).await?.last_insert_id)
+}
+
+/// A plan that has not expired.
+pub async fn get(db: &impl ConnectionTrait, id: i64, now: Moment) -> Result<Option<Model>> {
+    Ok(Entity::find_by_id(id).filter(Column::ExpiresAt.gt(now)).one(db).await?)
+}
+
+pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<()> {
+    Entity::delete_by_id(id).exec(db).await?;
+    Ok(())
+}
+
+/// Removes those that have expired, and the oldest of those that are too many.
+pub async fn prune(db: &impl ConnectionTrait, now: Moment) -> Result<()> {
+    Entity::delete_many().filter(Column::ExpiresAt.lte(now)).exec(db).await?;
+    let select = Entity::find().select_only().columns([Column::Id, Column::Bytes]).order_by_desc(Column::Id);
+    let kept: Vec<(i64, i64)> = select.into_tuple().all(db).await?;
+    let mut bytes = 0_i64;
+    let excess = kept.into_iter().enumerate().filter_map(|(position, (id, size))| {
+        bytes = bytes.saturating_add(size);
+        (position >= MAX_PLANS || (position > 0 && bytes > MAX_BYTES)).then_some(id)
+    });
+    let excess: Vec<i64> = excess.collect();
+    if !excess.is_empty() {
+        Entity::delete_many().filter(Column::Id.is_in(bulk::padded(excess))).exec(db).await?;
+    }
+    Ok(())
+}
