@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 use anyhow::{Context as _, Result, anyhow};
 use arc_swap::ArcSwap;
@@ -25,7 +26,10 @@ pub(super) struct ReadGuard {
 
 impl ReadGuard {
     fn of(text: String) -> Result<Self> {
-        let guard = Guard::parse(&text).map_err(|problem| anyhow!("{problem}"))?;
+        // why: reading YAML takes more of the stack than a task that is many calls deep has left.
+        let parsed = thread::scope(|scope| scope.spawn(|| Guard::parse(&text)).join());
+        let parsed = parsed.map_err(|_| anyhow!("reading it has failed; please report this"))?;
+        let guard = parsed.map_err(|problem| anyhow!("{problem}"))?;
         Ok(Self { guard, number: GUARDS.fetch_add(1, Ordering::Relaxed), text })
     }
 }
