@@ -4,7 +4,7 @@ use clap::Subcommand;
 use muster_api::rest::{Approval, ApprovalEnvelope, ApprovalList, ApprovalState};
 use serde_json::json;
 
-use super::{ClientSession, example};
+use super::ClientSession;
 use crate::rest::{RestClient, segment};
 use crate::{output, table};
 

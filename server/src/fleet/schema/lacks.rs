@@ -148,7 +148,10 @@ mod tests {
         ReportedTable { reports, is_agreed: true, columns: columns.iter().map(column).collect() }
     }
 
-    fn fleet(groups: &[(&str, u64, u64, &[(&str, ReportedTable)])]) -> FleetTables {
+    /// The platform, hosts and reports of a group, and what they say.
+    type Group<'a> = (&'a str, u64, u64, &'a [(&'a str, ReportedTable)]);
+
+    fn fleet(groups: &[Group<'_>]) -> FleetTables {
         let group = |platform: &str| AgentGroup::of(platform, "5.12.0").unwrap();
         let (mut schema, mut sizes) = (LearntSchema::default(), BTreeMap::new());
         for (platform, hosts, reports, tables) in groups {
