@@ -89,7 +89,7 @@ impl App {
             store.clone(),
             clock.clone(),
             Arc::clone(&hosts),
-            osquery.schema_update_interval,
+            osquery,
             Arc::clone(&metrics),
         ));
         let guard = TableGuard::load(

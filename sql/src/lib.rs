@@ -22,4 +22,4 @@ pub use fleet::{FleetLack, GroupTables, LackedName, lacking};
 pub use guard::{
     AskedSql, DEFAULT_GUARD, Decision, Effect, Guard, GuardFinding, GuardMode, GuardProblem, GuardRole, SqlKind,
 };
-pub use reads::{Reads, Unclear, UnknownColumn, reads};
+pub use reads::{Reads, Unclear, UnknownColumn, names_with_views, reads};

@@ -264,8 +264,8 @@ fn with_names_of(mut names: BTreeSet<String>, views: &BTreeMap<String, Vec<Token
     names
 }
 
-/// All names in a text and in the views that it may read: whatever it reads is among them.
-pub(crate) fn names_with_views(sql: &str, tables: &AgentTables) -> BTreeSet<String> {
+/// All names in a text and in the views of `tables` that it may read, in small letters: whatever it reads is among them.
+pub fn names_with_views(sql: &str, tables: &AgentTables) -> BTreeSet<String> {
     let names = names_of(&tokens(sql));
     let views = views_of(&names, tables.views());
     with_names_of(names, &views)

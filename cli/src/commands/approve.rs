@@ -19,10 +19,13 @@ Examples:
 #[derive(Subcommand)]
 pub enum Command {
     /// List the requests of the last day, with their SQL
+    #[command(after_help = example!("Show what waits for somebody else", "fleetctl approve list"))]
     List,
     /// Approve a request of somebody else
+    #[command(after_help = example!("Approve a request that a colleague has told of", "fleetctl approve grant 3fa9c01b22de"))]
     Grant(DecideArgs),
     /// Deny a request of somebody else
+    #[command(after_help = example!("Deny a request that nobody has told of", "fleetctl approve deny 3fa9c01b22de"))]
     Deny(DecideArgs),
 }
 

@@ -55,8 +55,8 @@ pub async fn importer(config: &Config, clock: Clock) -> Result<Importer> {
         config.statistics.clone(),
         Arc::clone(&metrics),
     ));
-    let interval = config.osquery.schema_update_interval;
-    let schemas = AgentSchemas::new(store.clone(), clock.clone(), Arc::clone(&hosts), interval, Arc::clone(&metrics));
+    let schemas =
+        AgentSchemas::new(store.clone(), clock.clone(), Arc::clone(&hosts), &config.osquery, Arc::clone(&metrics));
     let guard = TableGuard::load(
         config.server.guard.as_deref(),
         store.clone(),

@@ -40,7 +40,7 @@ pub use live::{Live, MAX_LIVE_RATE};
 pub use load::{ConfigErrors, Loaded, Sources, describe, load};
 pub use logging::Logging;
 pub use mysql::{Mysql, MysqlEndpoint, MysqlReadReplica, MysqlTls};
-pub use osquery::{HostIdentifier, LogPlugin, Osquery};
+pub use osquery::{HostIdentifier, LogPlugin, Osquery, SchemaCheck};
 #[cfg(feature = "planted-faults")]
 pub use planted::Planted;
 pub use prometheus::PrometheusBasicAuth;

@@ -176,7 +176,8 @@ impl Queries {
             sql::doubt(&spec.query).map(|reason| Problem::new("query", reason)).into_iter().collect();
         if spec.query != stored.spec.query {
             let asked = vec![GuardedSql::saved(spec.query.clone(), "query".to_owned())];
-            warnings.extend(self.changes.judge(principal, asked).await?);
+            warnings.extend(self.changes.judge(principal, asked.clone()).await?);
+            warnings.extend(self.changes.check_schema(asked).await?);
         }
         let (packs, hosts) = self.uses(id).await?;
         Ok(QueryEdit { stored, changed, warnings, packs, hosts })
@@ -315,6 +316,10 @@ impl PlanResource for Queries {
 
     fn sql(query: &Query) -> Option<&str> {
         Some(&query.query)
+    }
+
+    fn new_sql(input: &QueryInput) -> Option<&str> {
+        input.query.as_deref()
     }
 
     fn check_new(input: &QueryInput) -> Result<QuerySpec> {

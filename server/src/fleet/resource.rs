@@ -4,6 +4,7 @@ use sea_orm::ConnectionTrait;
 
 use super::access::{Permission, Principal};
 use super::changes::{Changes, Draft};
+use super::guard::GuardedSql;
 use super::listing::{Listed, Listing};
 use super::{Error, Fleet, Problem, Result, sql};
 use crate::store::Tx;
@@ -112,6 +113,11 @@ pub trait PlanResource: Sized {
         None
     }
 
+    /// The SQL of an input, if it has any.
+    fn new_sql(_: &Self::Input) -> Option<&str> {
+        None
+    }
+
     /// Checks a new object before the transaction begins.
     ///
     /// # Errors
@@ -158,19 +164,23 @@ impl<T: PlanResource> Resource for T {
         principal.may_change(T::WRITE)?;
         let spec = T::check_new(new)?;
         self.can_show().await?;
+        let lacks = check_schema::<T>(self, new).await?;
         let insert = async |draft: &mut Draft<'_>| T::insert(draft, principal, &spec, new).await;
-        let (id, warnings) = self.changes().make_and_warn(principal, insert).await?;
+        let (id, mut warnings) = self.changes().make_and_warn(principal, insert).await?;
+        warnings.extend(lacks);
         Ok(with_doubt::<T>(self.by_id(principal, id).await?, warnings))
     }
 
     async fn edit(&self, principal: &Principal, id: i64, edit: &T::Input) -> Result<Made<T::View>> {
         principal.may_change(T::WRITE)?;
         self.can_show().await?;
+        let lacks = check_schema::<T>(self, edit).await?;
         let update = async |draft: &mut Draft<'_>| {
             let old = existing::<T>(draft.tx, id).await?;
             T::update(draft, old, edit).await
         };
-        let ((), warnings) = self.changes().make_and_warn(principal, update).await?;
+        let ((), mut warnings) = self.changes().make_and_warn(principal, update).await?;
+        warnings.extend(lacks);
         Ok(with_doubt::<T>(self.by_id(principal, id).await?, warnings))
     }
 
@@ -184,6 +194,11 @@ impl<T: PlanResource> NamedResource for T {
         let missing = || Error::NotFound { kind: T::KIND, key: name.to_owned() };
         delete_one(self, principal, async |tx| T::find_named(tx, name).await?.ok_or_else(missing)).await
     }
+}
+
+async fn check_schema<T: PlanResource>(resource: &T, input: &T::Input) -> Result<Vec<Problem>> {
+    let asked = T::new_sql(input).map(|sql| GuardedSql::saved(sql.to_owned(), "query".to_owned()));
+    resource.changes().check_schema(asked.into_iter().collect()).await
 }
 
 fn with_doubt<T: PlanResource>(view: T::View, mut warnings: Vec<Problem>) -> Made<T::View> {

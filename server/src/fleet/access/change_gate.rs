@@ -28,9 +28,11 @@ pub(super) struct ChangeGate {
     is_read_only: bool,
     pub(super) freezes: Freezes,
     clock: Clock,
-    /// By the id of the user, the kind of change, and what refused it.
-    refused: Mutex<HashMap<(Option<i64>, &'static str, Closed), RefusedChanges>>,
+    refused: Mutex<HashMap<RefusedKind, RefusedChanges>>,
 }
+
+/// The id of the user, the kind of change, and what refused it.
+type RefusedKind = (Option<i64>, &'static str, Closed);
 
 /// What somebody wants to do.
 #[derive(Debug, Clone, Copy)]
@@ -162,7 +164,7 @@ impl Access {
         Ok(())
     }
 
-    fn note_again(&self, taken: Vec<((Option<i64>, &'static str, Closed), RefusedChanges)>) {
+    fn note_again(&self, taken: Vec<(RefusedKind, RefusedChanges)>) {
         let mut refused = lock(&self.gate.refused);
         for (key, before) in taken {
             refused.entry(key).and_modify(|noted| noted.count += before.count).or_insert(before);

@@ -184,7 +184,7 @@ impl Applier {
         // Whatever there is to apply: all kinds need at least this.
         principal.may_write(Permission::WriteSchedule, dry_run)?;
         // Not on a thread that answers agents: there may be thousands of documents.
-        let read = tokio::task::spawn_blocking(read).await.map_err(|error| Error::Internal(Box::new(error)))?;
+        let mut read = tokio::task::spawn_blocking(read).await.map_err(|error| Error::Internal(Box::new(error)))?;
         for document in &read.located {
             principal.may(permission(document.spec.kind()))?;
         }
@@ -197,6 +197,7 @@ impl Applier {
         }
         // SQLite looks at it here, and once: not in the transaction, for which others wait.
         self.changes.look_ahead(principal, |labels| guarded(&read.located, labels)).await;
+        read.warnings.extend(self.changes.check_schema(guarded(&read.located, &BTreeSet::new())).await?);
         let apply = async |draft: &mut Draft<'_>| {
             draft.paths = paths(&read.located);
             if let Some(mark) = &expected.options_mark {

@@ -137,6 +137,14 @@ impl Changes {
         &self.statistics
     }
 
+    /// What hosts lack of what SQL names that is about to be saved.
+    ///
+    /// # Errors
+    /// As for [`TableGuard::check_schema`].
+    pub(super) async fn check_schema(&self, asked: Vec<GuardedSql>) -> Result<Vec<Problem>> {
+        self.guard.check_schema(views_of(&self.schedule.plan()), asked, None).await
+    }
+
     /// What the table guard would say of a saved query.
     ///
     /// # Errors

@@ -15,6 +15,7 @@
 mod approvals;
 mod decisions;
 mod file;
+mod lacks;
 mod planned;
 
 use std::collections::{BTreeMap, BTreeSet};

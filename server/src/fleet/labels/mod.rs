@@ -157,6 +157,10 @@ impl PlanResource for Labels {
         Some(&label.query)
     }
 
+    fn new_sql(input: &LabelInput) -> Option<&str> {
+        input.query.as_deref()
+    }
+
     fn check_new(input: &LabelInput) -> Result<LabelSpec> {
         let spec = LabelSpec {
             query: input.query.clone().unwrap_or_default(),

@@ -247,9 +247,11 @@ impl Live {
             |kind, sql: &String, path: &str| GuardedSql::of(kind, sql.clone(), Some(labels.clone()), path.to_owned());
         let mut all = vec![asked(SqlKind::Live, &question.sql, question.path)];
         all.extend(question.discovery.as_ref().map(|sql| asked(SqlKind::Discovery, sql, "discovery")));
-        let verdict = self.guard.judge(principal, views_of(&plan), all).await?;
+        let verdict = self.guard.judge(principal, views_of(&plan), all.clone()).await?;
         self.guard.ask_for_approval(principal, &verdict.requests).await?;
-        verdict.into_said()
+        let mut said = verdict.into_said()?;
+        said.warnings.extend(self.guard.check_schema(views_of(&plan), all, Some(hosts)).await?);
+        Ok(said)
     }
 
     /// Finds the query, and checks that this operator may ask it.

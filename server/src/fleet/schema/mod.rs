@@ -16,6 +16,7 @@
 //! such as ATC tables and those of extensions, is marked.
 
 mod agreed;
+mod lacks;
 mod learnt;
 mod pick;
 mod picks;
@@ -41,6 +42,7 @@ use self::waiting::WaitingReports;
 use super::hosts::Hosts;
 use super::statistics::AgentVersion;
 use crate::clock::Clock;
+use crate::config::{self, SchemaCheck};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
@@ -77,6 +79,7 @@ pub struct AgentSchemas {
     hosts: Arc<Hosts>,
     /// Time after which hosts are asked anew; zero if none is asked.
     interval: Duration,
+    check: SchemaCheck,
     picks: OpenPicks,
     waiting: WaitingReports,
     learnt: LearntCache,
@@ -85,12 +88,14 @@ pub struct AgentSchemas {
 }
 
 impl AgentSchemas {
-    pub fn new(store: Store, clock: Clock, hosts: Arc<Hosts>, interval: Duration, metrics: Arc<Metrics>) -> Self {
+    pub fn new(store: Store, clock: Clock, hosts: Arc<Hosts>, config: &config::Osquery, metrics: Arc<Metrics>) -> Self {
+        let (interval, check) = (config.schema_update_interval, config.schema_check);
         Self {
             store,
             clock,
             hosts,
             interval,
+            check,
             picks: OpenPicks::default(),
             waiting: WaitingReports::default(),
             learnt: LearntCache::default(),

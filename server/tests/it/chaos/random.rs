@@ -31,7 +31,7 @@ const OVER_WITHIN: Duration = Duration::from_secs(DEADLINE + 60);
 const MAX_OPEN: usize = 5;
 
 /// How a run is chosen.
-struct Run {
+struct ChaosRun {
     seed: u64,
     agents: u32,
     /// Begins no further faults after so long, or after so many.
@@ -44,7 +44,7 @@ struct Run {
 
 /// What came of a run, as it is written into the report.
 #[derive(Default)]
-struct Report {
+struct ChaosReport {
     faults: BTreeMap<String, usize>,
     rounds: usize,
     accepted: usize,
@@ -56,7 +56,7 @@ struct Report {
     targets: BTreeMap<&'static str, u64>,
 }
 
-impl Report {
+impl ChaosReport {
     fn add(&mut self, strike: &Strike, page: &Page, recovery: Duration) {
         for fault in &strike.faults {
             *self.faults.entry(fault.to_string()).or_default() += 1;
@@ -68,7 +68,7 @@ impl Report {
         self.slowest_recovery = self.slowest_recovery.max(recovery);
     }
 
-    fn text(&self, run: &Run, took: Duration, checked: &Checked) -> String {
+    fn text(&self, run: &ChaosRun, took: Duration, checked: &Checked) -> String {
         let mut text = String::new();
         let mut line = |name: &str, value: &dyn fmt::Display| writeln!(text, "| {name} | {value} |").unwrap();
         line("result", &"---");
@@ -107,7 +107,7 @@ impl Drop for Seed {
     }
 }
 
-async fn run(run: Run) {
+async fn run(run: ChaosRun) {
     let _permit = cluster_permit().await;
     let _seed = Seed(run.seed);
     eprintln!("chaos: seed {}, {} agents", run.seed, run.agents);
@@ -120,7 +120,7 @@ async fn run(run: Run) {
     .await;
     let fleet = Fleet::start(&cluster, run.agents).await;
     let balancer = tokio::spawn(balance(cluster.rest.clone(), Arc::clone(&fleet.front)));
-    let (began, mut report, mut jobs) = (Instant::now(), Report::default(), Vec::new());
+    let (began, mut report, mut jobs) = (Instant::now(), ChaosReport::default(), Vec::new());
     fleet.book.take();
     while began.elapsed() < run.lasts && report.rounds < run.rounds {
         let mut strike = Strike::pick(&mut random, run.longest);
@@ -180,7 +180,7 @@ async fn watch(cluster: &Cluster, fleet: &Fleet, jobs: &[LiveJob], lasts: Durati
 }
 
 /// Waits until all live queries are over, with every target in a final state that both servers agree on.
-async fn end_all(cluster: &Cluster, jobs: &mut Vec<LiveJob>, report: &mut Report) {
+async fn end_all(cluster: &Cluster, jobs: &mut Vec<LiveJob>, report: &mut ChaosReport) {
     for job in jobs.drain(..) {
         let counts = eventually("a live query is over", OVER_WITHIN, async || {
             let [one, other] = [job.look(&cluster.rest[0]).await?, job.look(&cluster.rest[1]).await?];
@@ -207,7 +207,7 @@ async fn end_all(cluster: &Cluster, jobs: &mut Vec<LiveJob>, report: &mut Report
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_few_faults_break_no_promise() {
     let lasts = Duration::from_secs(600);
-    run(Run { seed: 1, agents: 20, lasts, rounds: 3, longest: Duration::from_secs(3), report: None }).await;
+    run(ChaosRun { seed: 1, agents: 20, lasts, rounds: 3, longest: Duration::from_secs(3), report: None }).await;
 }
 
 /// A number that the environment chooses.
@@ -221,7 +221,7 @@ fn chosen(name: &str, usual: u64) -> u64 {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes as long as it is asked to: make chaos"]
 async fn faults_break_no_promise() {
-    run(Run {
+    run(ChaosRun {
         seed: chosen("MUSTER_CHAOS_SEED", rand::random_range(1..1_000_000)),
         agents: u32::try_from(chosen("MUSTER_CHAOS_AGENTS", 100)).unwrap(),
         lasts: Duration::from_secs(60 * chosen("MUSTER_CHAOS_MINUTES", 10)),

@@ -2,6 +2,7 @@
 
 mod approvals;
 mod everywhere;
+mod lacks;
 mod limits;
 mod rules;
 

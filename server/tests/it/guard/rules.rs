@@ -43,7 +43,7 @@ async fn rules_are_for_their_roles_and_for_hosts_with_their_labels() {
     assert_eq!(maintainer.try_apply(&[pack("everywhere", &[])], false).await.status, 200, "nothing is new");
     // A saved query alone is for nobody yet. A dynamic label asks every host.
     let label = json!({ "kind": "label", "spec": { "name": "asks", "query": CURL } });
-    assert_eq!(maintainer.try_apply(&[label.clone()], false).await.status, 422);
+    assert_eq!(maintainer.try_apply(std::slice::from_ref(&label), false).await.status, 422);
     assert_eq!(server.rest.try_apply(&[label], false).await.status, 200);
 }
 
