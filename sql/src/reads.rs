@@ -13,7 +13,7 @@ use crate::tokens::{Token, tokens};
 const MAX_WORK: usize = 2_000_000;
 
 /// Most attempts for one text: each names one unknown table, column or function more.
-const MAX_ATTEMPTS: usize = 256;
+const MAX_ATTEMPTS: usize = 128;
 
 /// Names of rows that every table has.
 const ROW_NAMES: [&str; 3] = ["rowid", "oid", "_rowid_"];

@@ -11,7 +11,8 @@ use crate::spec::Document;
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Apply {
-    /// Documents as in the files: `{"apiVersion","kind","spec"}`. Empty with `plan`.
+    /// Documents as in the files: `{"apiVersion","kind","spec"}`. None with `plan`.
+    #[serde(default)]
     #[schemars(with = "Vec<Document>")]
     pub documents: Vec<Value>,
     /// The id of a plan, whose documents are applied if that changes what the plan says. Not for deleting.

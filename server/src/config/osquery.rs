@@ -54,7 +54,7 @@ section! {
         label_update_interval: Duration = Duration::from_secs(3600),
         /// Interval at which a few hosts of each platform and version of osquery are asked which tables and columns they have; 0 asks none.
         schema_update_interval: Duration = Duration::from_secs(7 * 24 * 3600),
-        /// What becomes of SQL that is saved or asked and names a table or column that none of the hosts has, as far as they have reported: off, warn or refuse. Of live queries that some of their hosts cannot run is warned, too. Needs osquery.schema_update_interval.
+        /// What becomes of SQL that is saved or asked and names a table or column that none of the hosts has, as far as two hosts of a platform and version of osquery have reported: off, warn or refuse. Of live queries that some of their hosts cannot run is warned, too. Needs osquery.schema_update_interval.
         schema_check: SchemaCheck = SchemaCheck::Warn,
         /// Time an old node key stays valid after its last use, once a newer one is in use.
         old_key_grace: Duration = Duration::from_secs(600),

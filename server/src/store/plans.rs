@@ -1,5 +1,7 @@
 //! Plans of applies, few and for a day.
 
+use std::collections::HashMap;
+
 use sea_orm::{
     ActiveValue::NotSet, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
 };
@@ -11,6 +13,9 @@ use crate::clock::Moment;
 
 /// Most plans that are kept.
 const MAX_PLANS: usize = 100;
+
+/// Most plans of one user that are kept.
+const MAX_PLANS_OF_USER: usize = 20;
 
 /// Most bytes of all plans together.
 const MAX_BYTES: i64 = 256 << 20;
@@ -54,12 +59,18 @@ pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<()> {
 /// Removes those that have expired, and the oldest of those that are too many.
 pub async fn prune(db: &impl ConnectionTrait, now: Moment) -> Result<()> {
     Entity::delete_many().filter(Column::ExpiresAt.lte(now)).exec(db).await?;
-    let select = Entity::find().select_only().columns([Column::Id, Column::Bytes]).order_by_desc(Column::Id);
-    let kept: Vec<(i64, i64)> = select.into_tuple().all(db).await?;
-    let mut bytes = 0_i64;
-    let excess = kept.into_iter().enumerate().filter_map(|(position, (id, size))| {
+    let columns = [Column::Id, Column::Bytes, Column::AuthorEmail];
+    let select = Entity::find().select_only().columns(columns).order_by_desc(Column::Id);
+    let kept: Vec<(i64, i64, String)> = select.into_tuple().all(db).await?;
+    let (mut bytes, mut others) = (0_i64, 0);
+    let mut of_users: HashMap<String, usize> = HashMap::new();
+    let excess = kept.into_iter().filter_map(|(id, size, author)| {
+        let of_user = of_users.entry(author).or_default();
+        *of_user += 1;
         bytes = bytes.saturating_add(size);
-        (position >= MAX_PLANS || (position > 0 && bytes > MAX_BYTES)).then_some(id)
+        let is_excess = *of_user > MAX_PLANS_OF_USER || others >= MAX_PLANS || (others > 0 && bytes > MAX_BYTES);
+        others += usize::from(!is_excess);
+        is_excess.then_some(id)
     });
     let excess: Vec<i64> = excess.collect();
     if !excess.is_empty() {

@@ -64,8 +64,7 @@ fn names(given: &[String]) -> Vec<String> {
 pub fn refusal(error: RestError, request: &NewLiveQuery) -> anyhow::Error {
     match (error, &request.query_name) {
         (RestError::NotFound(_), Some(name)) => anyhow::anyhow!("Query '{name}' not found"),
-        // Only the name was sent, so the only possible error is that it does not exist.
-        (RestError::Invalid(errors), Some(name)) if errors.iter().any(|error| error.name == "query_name") => {
+        (RestError::Invalid(errors), Some(name)) if errors.iter().any(is_unknown_query) => {
             anyhow::anyhow!("Query '{name}' not found")
         }
         (RestError::Invalid(errors), _) => {
@@ -73,6 +72,11 @@ pub fn refusal(error: RestError, request: &NewLiveQuery) -> anyhow::Error {
         }
         (error, _) => error.into(),
     }
+}
+
+/// Whether there is no query of the name. Other reasons, such as a rule of the table guard, are for people to read.
+fn is_unknown_query(error: &FieldError) -> bool {
+    error.name == "query_name" && error.reason.starts_with("there is no query")
 }
 
 fn problem(error: &FieldError) -> String {

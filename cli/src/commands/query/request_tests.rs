@@ -84,6 +84,8 @@ fn refusals_name_flags() {
     );
     let unknown = RestError::Invalid(vec![error("query_name", "there is no query \"x\"")]);
     assert_eq!(refusal(unknown, &request).to_string(), "Query 'x' not found");
+    let guarded = RestError::Invalid(vec![error("query_name", "the table guard refuses this")]);
+    assert!(refusal(guarded, &request).to_string().contains("the table guard refuses this"));
     assert_eq!(refusal(RestError::NotFound(String::new()), &request).to_string(), "Query 'x' not found");
     let busy = RestError::Busy { retry_after: "5".to_owned() };
     assert_eq!(refusal(busy, &request).to_string(), "too many requests; try again in 5 seconds");

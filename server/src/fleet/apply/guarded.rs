@@ -11,7 +11,7 @@ use crate::fleet::guard::{DocumentPaths, GuardedSql};
 use crate::fleet::packs::GLOBAL;
 use crate::fleet::path;
 
-/// Texts that hosts are to run if nothing is wrong with the documents. The change itself is judged by what it plans.
+/// Texts that hosts are to run if nothing is wrong with the documents.
 /// `labels` are those that rules name.
 pub(super) fn guarded(documents: &[Located], labels: &BTreeSet<String>) -> Vec<GuardedSql> {
     let mut all = Vec::new();

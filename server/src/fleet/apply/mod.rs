@@ -25,6 +25,7 @@ use serde_json::{Value, json};
 
 use self::foreign::Skipped;
 use self::guarded::{guarded, paths};
+
 use self::parse::{Located, ReadDocuments};
 use self::plans::{KeptPlan, Marks, PlannedOutcome, check_deletes};
 use super::access::{Permission, Principal};
@@ -195,8 +196,6 @@ impl Applier {
             let applied = applied(read.ignored.clone(), warnings, dry_run);
             return Ok(Ran { applied, compared: ChangedFields::default(), outcome: PlannedOutcome::default() });
         }
-        // SQLite looks at it here, and once: not in the transaction, for which others wait.
-        self.changes.look_ahead(principal, |labels| guarded(&read.located, labels)).await;
         read.warnings.extend(self.changes.check_schema(guarded(&read.located, &BTreeSet::new())).await?);
         let apply = async |draft: &mut Draft<'_>| {
             draft.paths = paths(&read.located);

@@ -20,8 +20,8 @@ use std::sync::{Arc, Mutex};
 use muster_api::rest::{PlatformHosts, TouchedHosts};
 use serde_json::Value;
 
-use super::access::Principal;
-use super::guard::{DocumentPaths, GuardedSql, TableGuard, Verdict, views_of};
+use super::access::{Permission, Principal};
+use super::guard::{DocumentPaths, GuardedSql, TableGuard, Verdict, Views, views_of};
 use super::hosts::{Hosts, LabelMoves};
 use super::schedule::{BuiltInOptions, Plan, PlanDifference, Schedule};
 use super::statistics::Statistics;
@@ -73,7 +73,13 @@ enum Stop<T> {
     Failed(Error),
     /// There was nothing to change, or it was a dry run of something.
     Undone(Attempted<T>),
+    /// The table guard has to look at this SQL first.
+    Unjudged(Vec<Views>, Vec<GuardedSql>),
 }
+
+/// How often a change is tried again because SQL in it has to be looked at, or because something else that it is judged by has changed
+/// meanwhile.
+const JUDGED_AGAIN: usize = 4;
 
 /// What became of a change.
 struct Attempted<T> {
@@ -81,6 +87,13 @@ struct Attempted<T> {
     dry: Option<Box<DryRun>>,
     /// What the table guard says of it.
     warnings: Vec<Problem>,
+}
+
+/// What came of one try.
+enum DraftOutcome<T> {
+    Done(Attempted<T>),
+    /// Nothing was changed: the table guard has to look at this SQL first.
+    Unjudged(Vec<Views>, Vec<GuardedSql>),
 }
 
 /// What a dry run would have changed.
@@ -152,16 +165,6 @@ impl Changes {
     pub(super) async fn look(&self, principal: &Principal, sql: &str) -> Result<Vec<Problem>> {
         let asked = vec![GuardedSql::saved(sql.to_owned(), "query".to_owned())];
         self.guard.look(principal, views_of(&self.schedule.plan()), asked).await
-    }
-
-    /// Has the table guard look at SQL that is about to be changed. `guarded` is told the labels that rules name.
-    pub(super) async fn look_ahead(
-        &self,
-        principal: &Principal,
-        guarded: impl FnOnce(&BTreeSet<String>) -> Vec<GuardedSql>,
-    ) {
-        let asked = guarded(&self.guard.labels());
-        self.guard.look_ahead(principal, views_of(&self.schedule.plan()), asked).await;
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -243,7 +246,12 @@ impl Changes {
     }
 
     /// What the table guard says of a draft, whose plan is `after`.
-    async fn guard(&self, principal: &Principal, draft: &mut Draft<'_>, after: &Plan) -> Result<Verdict> {
+    async fn guard<T>(
+        &self,
+        principal: &Principal,
+        draft: &mut Draft<'_>,
+        after: &Plan,
+    ) -> std::result::Result<Verdict, Stop<T>> {
         let current = self.schedule.plan();
         let before = if current.generation + 1 == after.generation {
             current
@@ -253,15 +261,64 @@ impl Changes {
             let committed = self.store.snapshot().await?;
             Arc::new(Plan::load(&committed, draft.now, self.schedule.built_in()).await?)
         };
+        self.keep_guarded_labels(principal, draft, (&before, after))?;
         let mut asked = self.guard.planned_anew(&before, after, &draft.paths);
         for SavedSql { name, sql } in draft.objects.take_saved() {
             let path = draft.paths.of(ObjectKind::Query, &name, "query");
             asked.push(GuardedSql::saved(sql, path));
         }
-        self.guard.judge(principal, views_of(after), asked).await
+        let views = views_of(after);
+        let known = self.guard.judge_known(principal, views.clone(), asked.clone()).await?;
+        known.ok_or(Stop::Unjudged(views, asked))
+    }
+
+    /// Keeps hosts in the labels that rules of the table guard name, against all but administrators: who takes a host out of a label, or
+    /// the label away, takes the rule away.
+    fn keep_guarded_labels(
+        &self,
+        principal: &Principal,
+        draft: &Draft<'_>,
+        (before, after): (&Plan, &Plan),
+    ) -> Result<()> {
+        if principal.may(Permission::ManageUsers).is_ok() {
+            return Ok(());
+        }
+        for name in self.guard.labels() {
+            let Some(id) = before.label_id(&name) else { continue };
+            let sql = |plan: &Plan| plan.dynamic_label(id).map(|label| label.sql.clone());
+            let field = if after.label_id(&name) != Some(id) {
+                "name"
+            } else if sql(before) != sql(after) {
+                "query"
+            } else if draft.label_moves.leave(id) {
+                "hosts"
+            } else {
+                continue;
+            };
+            let reason = format!(
+                "rules of the table guard are for hosts of the label {name:?}: only administrators rename or delete it, change its query, \
+                 or take hosts out of it"
+            );
+            return Err(Error::invalid(draft.paths.of(ObjectKind::Label, &name, field), reason));
+        }
+        Ok(())
     }
 
     async fn attempt<T, F>(&self, principal: &Principal, dry_run: bool, change: F) -> Result<Attempted<T>>
+    where
+        F: AsyncFn(&mut Draft<'_>) -> Result<T>,
+    {
+        for _ in 0..JUDGED_AGAIN {
+            match self.try_once(principal, dry_run, &change).await? {
+                DraftOutcome::Done(attempted) => return Ok(attempted),
+                // Not in the transaction, for which others wait.
+                DraftOutcome::Unjudged(views, asked) => self.guard.look_ahead(principal, views, asked).await?,
+            }
+        }
+        Err(Error::Unavailable("what the table guard judges by keeps changing; try again".to_owned()))
+    }
+
+    async fn try_once<T, F>(&self, principal: &Principal, dry_run: bool, change: &F) -> Result<DraftOutcome<T>>
     where
         F: AsyncFn(&mut Draft<'_>) -> Result<T>,
     {
@@ -320,9 +377,10 @@ impl Changes {
                 if let Err(error) = self.hosts.refresh_stale().await {
                     tracing::warn!(%error, "change committed; some hosts follow once the database answers again");
                 }
-                Ok(attempted)
+                Ok(DraftOutcome::Done(attempted))
             }
-            Err(Stop::Undone(attempted)) => Ok(attempted),
+            Err(Stop::Undone(attempted)) => Ok(DraftOutcome::Done(attempted)),
+            Err(Stop::Unjudged(views, asked)) => Ok(DraftOutcome::Unjudged(views, asked)),
             Err(Stop::Failed(error)) => {
                 let requests = std::mem::take(&mut *lock(&requests));
                 if !dry_run {

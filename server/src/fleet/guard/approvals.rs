@@ -37,6 +37,9 @@ const MAX_OPEN: u64 = 200;
 /// Most requests of a list.
 const LISTED: u64 = 1_000;
 
+/// Bytes of SQL after which a list ends: nobody decides more at one time.
+const LISTED_BYTES: usize = 8 << 20;
+
 /// Most rows that are removed in one transaction.
 const REMOVED_AT_ONCE: u64 = 200;
 
@@ -114,15 +117,19 @@ impl TableGuard {
         if asked.is_empty() {
             return Ok(HashMap::new());
         }
-        let marks: Vec<String> = asked.iter().take(MAX_AT_ONCE).map(|asked| asked.mark.clone()).collect();
-        let rows = guard_approvals::by_marks(self.store.reader(), &marks, self.clock.now()).await?;
-        Ok(rows.into_iter().map(|row| (row.mark.clone(), row)).collect())
+        let marks: Vec<String> = asked.iter().map(|asked| asked.mark.clone()).collect();
+        let mut decided = HashMap::new();
+        for marks in marks.chunks(MAX_AT_ONCE) {
+            let rows = guard_approvals::by_marks(self.store.reader(), marks, self.clock.now()).await?;
+            decided.extend(rows.into_iter().map(|row| (row.mark.clone(), row)));
+        }
+        Ok(decided)
     }
 
-    /// Makes requests that are not there yet, each with an activity.
+    /// Makes requests that are not there yet, each with an activity, as long as there is room.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when too many of the user are open.
+    /// [`Error::Invalid`] when so many of the user are open that none can be made.
     pub(in crate::fleet) async fn ask_for_approval(&self, principal: &Principal, asked: &[NewApproval]) -> Result<()> {
         if asked.is_empty() {
             return Ok(());
@@ -130,10 +137,14 @@ impl TableGuard {
         let now = self.clock.now();
         self.store
             .write_with(async |tx| -> Result<()> {
-                let mut open = guard_approvals::open_of(tx, principal.user.id, now).await?;
+                let before = guard_approvals::open_of(tx, principal.user.id, now).await?;
+                let mut open = before;
                 for new in asked {
                     if open >= MAX_OPEN {
                         self.metrics.limit_hit("guard_open_approvals");
+                        if open > before {
+                            break;
+                        }
                         let reason = format!(
                             "{MAX_OPEN} of your requests wait for a second person; ask again when some are decided"
                         );
@@ -159,7 +170,12 @@ impl TableGuard {
     pub async fn approvals(&self, principal: &Principal) -> Result<Vec<Approval>> {
         principal.may(Permission::RunLiveQueries)?;
         let rows = guard_approvals::latest(self.store.reader(), self.clock.now(), LISTED).await?;
-        Ok(rows.into_iter().map(show).collect())
+        let mut bytes = 0;
+        let within = |row: &Model| {
+            bytes += row.query.len();
+            bytes <= LISTED_BYTES
+        };
+        Ok(rows.into_iter().take_while(within).map(show).collect())
     }
 
     /// Grants or denies a request of somebody else. Doing the same twice does no harm.

@@ -74,6 +74,18 @@ impl Decisions {
         }
     }
 
+    /// Whether it is known what is said of a text.
+    pub fn knows(&self, basis: &Arc<Basis>, role: GuardRole, asked: &GuardedSql) -> bool {
+        let kept = lock(&self.0);
+        let is_current = kept.basis.as_ref().is_some_and(|current| Arc::ptr_eq(current, basis));
+        let is_kept = |kind| kept.decisions.contains_key(&key(role, kind, asked.labels.as_ref(), &asked.sql));
+        is_current
+            && match asked.sql_use {
+                SqlUse::For(kind) => is_kept(kind),
+                SqlUse::Saved => is_kept(SqlKind::Live) && is_kept(SqlKind::Scheduled),
+            }
+    }
+
     fn decided(&self, basis: &Arc<Basis>, role: GuardRole, kind: SqlKind, asked: &GuardedSql) -> Arc<Judged> {
         let key = key(role, kind, asked.labels.as_ref(), &asked.sql);
         let is_current = |kept: &KeptDecisions| kept.basis.as_ref().is_some_and(|current| Arc::ptr_eq(current, basis));

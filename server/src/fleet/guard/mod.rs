@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use muster_sql::{AgentTables, Effect, GuardFinding, GuardMode, GuardRole, SqlKind};
 use tokio::sync::Semaphore;
@@ -40,8 +41,14 @@ use crate::store::Store;
 use crate::store::entity::guard_approvals::{ApprovalWord, Model};
 use crate::telemetry::Metrics;
 
-/// Requests that may have SQLite look at their SQL at one time.
+/// Threads on which SQLite looks at SQL at one time.
 const JUDGING_AT_ONCE: usize = 2;
+
+/// Texts that SQLite looks at before those of another request.
+const JUDGED_AT_ONCE: usize = 8;
+
+/// The longest that SQLite looks at the SQL of one request. What was looked at is kept, so that the next try goes on there.
+const JUDGED_WITHIN: Duration = Duration::from_secs(20);
 
 /// Most findings that are said of one change.
 const MAX_SAID: usize = 500;
@@ -167,10 +174,30 @@ impl TableGuard {
         views: Vec<Views>,
         asked: Vec<GuardedSql>,
     ) -> Result<Verdict> {
-        if asked.is_empty() {
-            return Ok(Verdict::default());
-        }
         let judged = self.decide(principal, views, asked).await?;
+        self.verdict(principal, judged).await
+    }
+
+    /// Judges SQL of which all is known: no transaction waits for SQLite. `None` if something is not.
+    ///
+    /// # Errors
+    /// As for [`TableGuard::judge`].
+    pub(in crate::fleet) async fn judge_known(
+        &self,
+        principal: &Principal,
+        views: Vec<Views>,
+        asked: Vec<GuardedSql>,
+    ) -> Result<Option<Verdict>> {
+        let Some((basis, asked)) = self.basis(views, asked).await? else { return Ok(Some(Verdict::default())) };
+        let role = principal.guard_role();
+        if !asked.iter().all(|asked| self.decisions.knows(&basis, role, asked)) {
+            return Ok(None);
+        }
+        let judged = asked.into_iter().map(|asked| (self.decisions.judge(&basis, role, &asked), asked)).collect();
+        self.verdict(principal, judged).await.map(Some)
+    }
+
+    async fn verdict(&self, principal: &Principal, judged: Vec<(decisions::Judged, GuardedSql)>) -> Result<Verdict> {
         let requests: Vec<Option<NewApproval>> =
             judged.iter().map(|(judged, asked)| NewApproval::of(principal, judged, asked)).collect();
         let wanted: Vec<NewApproval> = requests.iter().flatten().cloned().collect();
@@ -185,10 +212,16 @@ impl TableGuard {
     }
 
     /// Has SQLite look at SQL that is to be judged soon, so that it need not be waited for then.
-    pub(in crate::fleet) async fn look_ahead(&self, principal: &Principal, views: Vec<Views>, asked: Vec<GuardedSql>) {
-        if let Err(error) = self.decide(principal, views, asked).await {
-            tracing::debug!(%error, "SQL was not looked at beforehand; it is when it is judged");
-        }
+    ///
+    /// # Errors
+    /// As for [`TableGuard::judge`]; also [`Error::Unavailable`] when it takes longer than 20 seconds.
+    pub(in crate::fleet) async fn look_ahead(
+        &self,
+        principal: &Principal,
+        views: Vec<Views>,
+        asked: Vec<GuardedSql>,
+    ) -> Result<()> {
+        self.decide(principal, views, asked).await.map(drop)
     }
 
     /// What would be said of SQL, refused or not, to whoever looks at it.
@@ -212,24 +245,49 @@ impl TableGuard {
         views: Vec<Views>,
         asked: Vec<GuardedSql>,
     ) -> Result<Vec<(decisions::Judged, GuardedSql)>> {
-        let (read, role) = (self.file.guard(), principal.guard_role());
+        let Some((basis, mut asked)) = self.basis(views, asked).await? else { return Ok(Vec::new()) };
+        let (role, began, mut all) = (principal.guard_role(), Instant::now(), Vec::new());
+        while !asked.is_empty() {
+            if began.elapsed() > JUDGED_WITHIN {
+                self.metrics.limit_hit("guard_judged_within");
+                return Err(Error::Unavailable(format!(
+                    "the table guard has looked at the SQL of this request for {} s, and {} texts are left; try again, it goes on \
+                     there, or send fewer at one time",
+                    JUDGED_WITHIN.as_secs(),
+                    asked.len()
+                )));
+            }
+            let rest = asked.split_off(asked.len().min(JUDGED_AT_ONCE));
+            let few = std::mem::replace(&mut asked, rest);
+            let judging = Arc::clone(&self.judging).acquire_owned().await;
+            let (decisions, basis) = (Arc::clone(&self.decisions), Arc::clone(&basis));
+            let judged = tokio::task::spawn_blocking(move || {
+                let _judging = judging;
+                let judge = |asked: GuardedSql| (decisions.judge(&basis, role, &asked), asked);
+                few.into_iter().map(judge).collect::<Vec<_>>()
+            });
+            all.extend(judged.await.map_err(|error| Error::Internal(Box::new(error)))?);
+        }
+        Ok(all)
+    }
+
+    /// Those texts that SQLite has to be asked about, and what they are judged by; `None` if there are none.
+    async fn basis(
+        &self,
+        views: Vec<Views>,
+        asked: Vec<GuardedSql>,
+    ) -> Result<Option<(Arc<decisions::Basis>, Vec<GuardedSql>)>> {
+        let read = self.file.guard();
         let asked = concerned(Arc::clone(&read), &views, asked).await?;
         if asked.is_empty() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let tables = match self.schemas.agent_tables().await {
             // It says what a rule is about all the same; columns that nobody knows count as those that a rule names.
             Err(_) if !read.guard.enforces() => Arc::default(),
             tables => tables?,
         };
-        let judging = Arc::clone(&self.judging).acquire_owned().await;
-        let decisions = Arc::clone(&self.decisions);
-        let judged = tokio::task::spawn_blocking(move || {
-            let _judging = judging;
-            let basis = decisions.basis(&read, &tables, views);
-            asked.into_iter().map(|asked| (decisions.judge(&basis, role, &asked), asked)).collect()
-        });
-        judged.await.map_err(|error| Error::Internal(Box::new(error)))
+        Ok(Some((self.decisions.basis(&read, &tables, views), asked)))
     }
 
     fn count(&self, principal: &Principal, judged: &decisions::Judged, asked: &GuardedSql) {

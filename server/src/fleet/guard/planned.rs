@@ -10,6 +10,7 @@ use crate::fleet::changes::ObjectKind;
 use crate::fleet::path;
 use crate::fleet::schedule::Plan;
 use crate::store::case;
+use crate::store::packs::TargetLabels;
 
 /// Where objects stand in what an operator has sent, so that findings name the place. What is not there was sent by itself.
 #[derive(Debug, Default)]
@@ -36,8 +37,54 @@ impl DocumentPaths {
 struct PlannedSql<'a> {
     kind: SqlKind,
     sql: &'a str,
-    labels: Option<BTreeSet<&'a str>>,
+    runs_for: RunsFor<'a>,
     at: PlannedAt<'a>,
+}
+
+/// Of a pack: which, for which hosts, and how often. SQL of one pack is not known in another one.
+#[derive(Debug, Clone)]
+struct PackScope<'a> {
+    id: i64,
+    targets: &'a TargetLabels,
+    /// 0 for discovery queries.
+    interval_secs: i64,
+}
+
+impl PackScope<'_> {
+    /// Whether the pack runs for no more hosts than before, and no more often.
+    fn is_within(&self, before: &Self) -> bool {
+        self.id == before.id
+            && self.targets.any == before.targets.any
+            && self.targets.all == before.targets.all
+            && before.targets.excluded.iter().all(|label| self.targets.excluded.contains(label))
+            && self.interval_secs >= before.interval_secs
+    }
+}
+
+/// SQL that is of no pack, and that any host may run.
+const FOR_ALL: RunsFor<'static> = RunsFor { labels: None, pack: None };
+
+/// For whom SQL runs: the labels of the guard that its hosts may have, and the pack, if it is of one.
+#[derive(Debug, Clone)]
+struct RunsFor<'a> {
+    labels: Option<BTreeSet<&'a str>>,
+    pack: Option<PackScope<'a>>,
+}
+
+impl RunsFor<'_> {
+    fn is_within(&self, before: &Self) -> bool {
+        let labels = match (&before.labels, &self.labels) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(before), Some(labels)) => labels.is_subset(before),
+        };
+        let pack = match (&before.pack, &self.pack) {
+            (None, None) => true,
+            (Some(before), Some(pack)) => pack.is_within(before),
+            _ => false,
+        };
+        labels && pack
+    }
 }
 
 #[derive(Debug)]
@@ -48,28 +95,45 @@ enum PlannedAt<'a> {
     Options(String),
 }
 
-/// What hosts would run by the plan `after` and do not run by the plan `before`: other SQL, for another use, or for hosts
-/// with more labels.
+/// What hosts would run by the plan `after` and do not run by the plan `before`: other SQL, for another use, in another pack,
+/// for more hosts or more often; and what names a view, if views differ.
 pub(super) fn planned_anew(guard: &Guard, before: &Plan, after: &Plan, paths: &DocumentPaths) -> Vec<GuardedSql> {
-    let mut known: HashMap<(SqlKind, &str), Vec<Option<BTreeSet<&str>>>> = HashMap::new();
+    let mut known: HashMap<(SqlKind, &str), Vec<RunsFor<'_>>> = HashMap::new();
     for planned in planned(guard, before) {
-        known.entry((planned.kind, planned.sql)).or_default().push(planned.labels);
+        known.entry((planned.kind, planned.sql)).or_default().push(planned.runs_for);
     }
+    let views = changed_views(before, after);
     let mut anew: Vec<GuardedSql> = Vec::new();
     for planned in planned(guard, after) {
         let before = known.entry((planned.kind, planned.sql)).or_default();
-        let is_known = before.iter().any(|before| match (before, &planned.labels) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(before), Some(labels)) => labels.is_subset(before),
-        });
+        let is_known = before.iter().any(|before| planned.runs_for.is_within(before));
         if !is_known {
             anew.push(planned.guarded(paths));
             // The same in another place is said once.
-            before.push(planned.labels);
+            before.push(planned.runs_for);
+        } else if names_any(planned.sql, &views) {
+            anew.push(planned.guarded(paths));
         }
     }
     anew
+}
+
+/// The names of all views, in small letters, if one of them reads something else by now.
+fn changed_views(before: &Plan, after: &Plan) -> BTreeSet<String> {
+    let after = views_of(after);
+    if views_of(before) == after {
+        return BTreeSet::new();
+    }
+    after.into_iter().flatten().map(|(name, _)| name.to_ascii_lowercase()).collect()
+}
+
+/// Whether a text may name one of these; it may also only seem so.
+fn names_any(sql: &str, names: &BTreeSet<String>) -> bool {
+    if names.is_empty() {
+        return false;
+    }
+    let sql = sql.to_ascii_lowercase();
+    names.iter().any(|name| sql.contains(name.as_str()))
 }
 
 impl PlannedSql<'_> {
@@ -86,7 +150,7 @@ impl PlannedSql<'_> {
             PlannedAt::Label(name) => (paths.of(ObjectKind::Label, name, "query"), String::new()),
             PlannedAt::Options(field) => (paths.of(ObjectKind::Config, "", field), String::new()),
         };
-        let labels = self.labels.as_ref().map(|labels| labels.iter().map(|&label| label.to_owned()).collect());
+        let labels = self.runs_for.labels.as_ref().map(|labels| labels.iter().map(|&label| label.to_owned()).collect());
         GuardedSql { about, ..GuardedSql::of(self.kind, self.sql.to_owned(), labels, path) }
     }
 }
@@ -100,18 +164,21 @@ fn planned<'a>(guard: &'a Guard, plan: &'a Plan) -> Vec<PlannedSql<'a>> {
         let is_excluded =
             |label: &str| guarded.get(label).copied().flatten().is_some_and(|id| pack.targets.excluded.contains(&id));
         let labels: BTreeSet<&str> = guarded.keys().copied().filter(|label| !is_excluded(label)).collect();
-        let of_pack = |kind, sql, at| PlannedSql { kind, sql, labels: Some(labels.clone()), at };
+        let of_pack = |kind, sql, interval_secs, at| {
+            let scope = PackScope { id: pack.id, targets: &pack.targets, interval_secs };
+            PlannedSql { kind, sql, runs_for: RunsFor { labels: Some(labels.clone()), pack: Some(scope) }, at }
+        };
         for query in &pack.queries {
             let at = PlannedAt::Scheduled { pack: &pack.name, name: &query.name };
-            all.push(of_pack(SqlKind::Scheduled, query.sql.as_str(), at));
+            all.push(of_pack(SqlKind::Scheduled, query.sql.as_str(), query.interval_secs, at));
         }
         for (position, sql) in pack.discovery.iter().enumerate() {
-            all.push(of_pack(SqlKind::Discovery, sql, PlannedAt::Discovery { pack: &pack.name, position }));
+            all.push(of_pack(SqlKind::Discovery, sql, 0, PlannedAt::Discovery { pack: &pack.name, position }));
         }
     }
     for label in plan.dynamic_labels() {
         let name = plan.label_name(label.id).unwrap_or_default();
-        all.push(PlannedSql { kind: SqlKind::Label, sql: &label.sql, labels: None, at: PlannedAt::Label(name) });
+        all.push(PlannedSql { kind: SqlKind::Label, sql: &label.sql, runs_for: FOR_ALL, at: PlannedAt::Label(name) });
     }
     for (at, document) in documents(&plan.agent_options) {
         OptionsSql(&mut all).document(&at, document);
@@ -211,7 +278,7 @@ impl<'a> OptionsSql<'_, 'a> {
     fn texts(&mut self, kind: SqlKind, at: &str, value: &'a Value) {
         match value {
             Value::String(sql) => {
-                self.0.push(PlannedSql { kind, sql, labels: None, at: PlannedAt::Options(at.to_owned()) });
+                self.0.push(PlannedSql { kind, sql, runs_for: FOR_ALL, at: PlannedAt::Options(at.to_owned()) });
             }
             Value::Array(items) => {
                 for (position, item) in items.iter().enumerate() {
@@ -238,7 +305,6 @@ mod tests {
 
     use super::*;
     use crate::fleet::schedule::{Edition, PlannedPack, Retired, ScheduledQuery};
-    use crate::store::packs::TargetLabels;
 
     const GUARD: &str =
         "mode: enforce\nrules:\n  - {name: a, reason: b, tables: [curl], deny: true, labels: ['7', '8']}\n";
@@ -311,6 +377,36 @@ mod tests {
         let disabled = plan(json!({}), vec![PlannedPack { is_disabled: true, ..pack("p", &["SELECT 1"], &[7]) }]);
         assert_eq!(said(&empty, &disabled, &DocumentPaths::default()), [""; 0]);
         assert_eq!(said(&disabled, &first, &DocumentPaths::default()).len(), 2, "when it is enabled");
+    }
+
+    #[test]
+    fn what_one_pack_runs_is_new_in_another_for_more_hosts_and_more_often() {
+        let none = DocumentPaths::default();
+        let first = plan(json!({}), vec![pack("p", &["SELECT 1"], &[])]);
+        let change = |change: &dyn Fn(&mut PlannedPack)| {
+            let mut changed = pack("p", &["SELECT 1"], &[]);
+            changed.discovery.clear();
+            change(&mut changed);
+            said(&first, &plan(json!({}), vec![changed]), &none).len()
+        };
+        assert_eq!(change(&|_| {}), 0);
+        assert_eq!(change(&|pack| pack.name = "renamed".to_owned()), 0);
+        assert_eq!(change(&|pack| pack.id = 2), 1);
+        assert_eq!(change(&|pack| pack.targets.any = vec![8]), 1);
+        assert_eq!(change(&|pack| pack.targets.all = vec![8]), 1);
+        assert_eq!(change(&|pack| pack.queries[0].interval_secs = 59), 1);
+        assert_eq!(change(&|pack| pack.queries[0].interval_secs = 61), 0);
+    }
+
+    #[test]
+    fn what_names_a_view_is_new_when_views_change() {
+        let with = |sql: &str| json!({ "config": { "views": { "V_c": sql } } });
+        let packs = || vec![pack("p", &["SELECT 1", "SELECT 1 FROM v_C"], &[])];
+        let (before, after) = (plan(with("SELECT 1"), packs()), plan(with("SELECT * FROM carves"), packs()));
+        let found = said(&before, &after, &DocumentPaths::default());
+        assert!(found.iter().any(|text| text.contains("SELECT 1 FROM v_C")), "{found:?}");
+        assert_eq!(found.len(), 2, "the view itself, and what names it: {found:?}");
+        assert_eq!(said(&after, &plan(with("SELECT * FROM carves"), packs()), &DocumentPaths::default()), [""; 0]);
     }
 
     #[test]

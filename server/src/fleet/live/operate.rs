@@ -235,8 +235,11 @@ impl Live {
         let plan = self.schedule.plan();
         let mut labels = BTreeSet::new();
         for label in self.guard.labels() {
-            // A label that is not there has no hosts.
-            let Some(id) = plan.label_id(&label) else { continue };
+            let Some(id) = plan.label_id(&label) else {
+                // A rule for hosts that nobody can tell from others is about all of them.
+                labels.insert(label);
+                continue;
+            };
             let all = plan.label_name(id) == Some(ALL_HOSTS);
             let members = TargetGroups { all, label_lists: vec![vec![id]], ..TargetGroups::default() };
             if !self.hosts.members(members).await?.is_disjoint(hosts) {

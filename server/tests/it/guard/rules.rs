@@ -48,6 +48,58 @@ async fn rules_are_for_their_roles_and_for_hosts_with_their_labels() {
 }
 
 #[tokio::test]
+async fn nobody_but_an_admin_takes_a_label_away_from_its_rules() {
+    let keys = "deny: true, roles: [maintainer], labels: [production]";
+    let file = GuardFile::new(&rule("enforce", keys));
+    let server = TestServer::with(|config| file.set(config)).await;
+    let agents = hosts(&server, 2).await;
+    let names: Vec<&str> = agents.iter().map(|agent| agent.agent().identity().uuid.as_str()).collect();
+    let maintainer = server.user("maintainer");
+    assert_eq!(ask(&maintainer, &[names[0]]).await, 422, "a rule whose label does not exist is about all hosts");
+    let label = |hosts: &[&str]| {
+        let spec = json!({ "name": "production", "label_membership_type": "manual", "hosts": hosts });
+        [json!({ "kind": "label", "spec": spec })]
+    };
+    assert_eq!(maintainer.try_apply(&label(&names[..1]), false).await.status, 200, "a new label takes no rule away");
+    assert_eq!(ask(&maintainer, &[names[0]]).await, 422);
+    assert_eq!(ask(&maintainer, &[names[1]]).await, 200);
+    let refused = maintainer.try_apply(&label(&[]), false).await;
+    assert!(refused.problems()[0].contains("only administrators rename or delete it"), "{}", refused.text);
+    let listed: Value = server.rest.read("labels").await;
+    let all = listed["labels"].as_array().unwrap();
+    let id = all.iter().find(|label| label["name"] == "production").unwrap()["id"].as_i64().unwrap();
+    let renamed = maintainer.send("PATCH", &format!("labels/{id}"), Some(&json!({ "name": "other" }))).await;
+    assert_eq!(renamed.status, 422, "{}", renamed.text);
+    let deleted = maintainer.send("DELETE", "labels/production", None).await;
+    assert_eq!(deleted.status, 422, "{}", deleted.text);
+    assert_eq!(ask(&maintainer, &[names[0]]).await, 422, "and so the rule holds");
+    assert_eq!(maintainer.try_apply(&label(&names), false).await.status, 200, "more hosts are in it");
+    assert_eq!(server.rest.try_apply(&label(&[]), false).await.status, 200, "an admin may");
+}
+
+#[tokio::test]
+async fn what_an_admin_schedules_for_some_hosts_is_no_licence_for_others() {
+    let file = GuardFile::new(&rule("enforce", "deny: true, roles: [maintainer]"));
+    let server = TestServer::with(|config| file.set(config)).await;
+    let query = json!({ "kind": "query", "spec": { "name": "curls", "query": CURL } });
+    let canary =
+        json!({ "kind": "label", "spec": { "name": "canary", "label_membership_type": "manual", "hosts": [] } });
+    let of = |label: &str, interval: u32| {
+        let queries = json!([{ "query": "curls", "interval": interval }]);
+        let spec = json!({ "name": "first", "targets": { "labels": [label] }, "queries": queries });
+        [json!({ "kind": "pack", "spec": spec })]
+    };
+    server.rest.apply(&[query, canary]).await;
+    server.rest.apply(&of("canary", 60)).await;
+    let maintainer = server.user("maintainer");
+    assert_eq!(maintainer.try_apply(&of("canary", 600), false).await.status, 200, "less often");
+    for (changed, what) in [(of("All Hosts", 600), "for more hosts"), (of("canary", 60), "more often")] {
+        assert_eq!(maintainer.try_apply(&changed, false).await.status, 422, "{what}");
+    }
+    assert_eq!(maintainer.try_apply(&[pack("second", &[])], false).await.status, 422, "in another pack");
+}
+
+#[tokio::test]
 async fn a_rule_for_one_use_lets_the_query_be_saved_and_refuses_that_use() {
     let file = GuardFile::new(&rule("enforce", "deny: true, kinds: [live]"));
     let server = TestServer::with(|config| file.set(config)).await;

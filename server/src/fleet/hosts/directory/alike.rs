@@ -20,6 +20,11 @@ impl LabelMoves {
         }
     }
 
+    /// Whether hosts leave a label.
+    pub fn leave(&self, label_id: i64) -> bool {
+        self.0.values().any(|moves| moves.get(&label_id) == Some(&false))
+    }
+
     /// The assignment of a host once the change is made.
     fn put_into(&self, host_id: i64, before: &Assignment) -> Assignment {
         let mut label_ids: BTreeSet<i64> = before.label_ids.iter().copied().collect();
