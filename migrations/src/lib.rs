@@ -26,6 +26,7 @@ mod m0021_object_changes;
 mod m0022_node_versions;
 mod m0023_carves;
 mod m0025_secret_limits;
+mod m0030_rollouts;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -64,6 +65,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0022_node_versions::Migration),
             Box::new(m0023_carves::Migration),
             Box::new(m0025_secret_limits::Migration),
+            Box::new(m0030_rollouts::Migration),
         ]
     }
 }

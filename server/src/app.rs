@@ -25,6 +25,7 @@ use crate::fleet::diagnostics::Diagnostics;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
 use crate::fleet::live::{self, Live};
 use crate::fleet::logs::{Logs, Sharing, Sinks};
+use crate::fleet::rollouts::Rollouts;
 use crate::fleet::schedule::{BuiltInOptions, Schedule};
 use crate::fleet::schema::AgentSchemas;
 use crate::fleet::specs::Specs;
@@ -165,6 +166,7 @@ impl App {
         let fleet = Fleet {
             access,
             applier: Arc::new(Applier::new(changes.clone())),
+            rollouts: Arc::new(Rollouts::new(changes.clone(), Arc::clone(&metrics))),
             changes,
             carves: Arc::new(carves),
             notifier: shared.notifier,

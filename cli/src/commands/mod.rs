@@ -26,6 +26,7 @@ pub mod manual;
 pub mod preview;
 pub mod profile;
 pub mod query;
+pub mod rollout;
 pub mod run;
 pub mod send;
 mod session;

@@ -35,6 +35,7 @@ mod path;
 pub mod queries;
 mod query_cost;
 pub mod resource;
+pub mod rollouts;
 pub mod schedule;
 pub mod scheduled;
 pub mod schema;
@@ -64,6 +65,7 @@ use self::diagnostics::Diagnostics;
 use self::hosts::Hosts;
 use self::live::Live;
 use self::logs::Logs;
+use self::rollouts::Rollouts;
 use self::schedule::Schedule;
 use self::schema::AgentSchemas;
 use self::specs::Specs;
@@ -91,6 +93,7 @@ pub struct Fleet {
     pub diagnostics: Arc<Diagnostics>,
     /// Log lines about refused requests of agents, by endpoint and status.
     pub refusals: Arc<LogLimit<(&'static str, u16)>>,
+    pub rollouts: Arc<Rollouts>,
     pub schedule: Arc<Schedule>,
     pub schemas: Arc<AgentSchemas>,
     pub specs: Specs,

@@ -51,10 +51,12 @@ enum Task {
     TakeCensus,
     RestoreLogLevel,
     WriteRefusedChanges,
+    KeepRollouts,
+    PruneRollouts,
 }
 
 impl Task {
-    const ALL: [Self; 31] = [
+    const ALL: [Self; 33] = [
         Self::RenewLease,
         Self::Follow,
         Self::CompareDirectory,
@@ -86,6 +88,8 @@ impl Task {
         Self::TakeCensus,
         Self::RestoreLogLevel,
         Self::WriteRefusedChanges,
+        Self::KeepRollouts,
+        Self::PruneRollouts,
     ];
 
     /// As operators see it in the metrics.
@@ -122,6 +126,8 @@ impl Task {
             Self::TakeCensus => "take_census",
             Self::RestoreLogLevel => "restore_log_level",
             Self::WriteRefusedChanges => "write_refused_changes",
+            Self::KeepRollouts => "keep_rollouts",
+            Self::PruneRollouts => "prune_rollouts",
         }
     }
 
@@ -140,12 +146,14 @@ impl Task {
                 | Self::PruneStatistics
                 | Self::PickForSchema
                 | Self::PruneSchema
+                | Self::KeepRollouts
+                | Self::PruneRollouts
         )
     }
 
     /// Whether it waits until all hosts are loaded, which they are no more once the server stops. Giving it up loses nothing.
     fn waits_for_all_hosts(self) -> bool {
-        matches!(self, Self::ExpireHosts | Self::PickForSchema | Self::TakeCensus)
+        matches!(self, Self::ExpireHosts | Self::PickForSchema | Self::TakeCensus | Self::KeepRollouts)
     }
 
     fn every(self) -> Duration {
@@ -164,11 +172,16 @@ impl Task {
             | Self::WriteKeyUses
             | Self::WriteIntervals
             | Self::WriteStatistics
-            | Self::WriteRefusedChanges => 5,
+            | Self::WriteRefusedChanges
+            | Self::KeepRollouts => 5,
             Self::RetireKeys | Self::PruneFeed | Self::EndCarves | Self::CloseStatistics | Self::PickForSchema => 60,
             Self::ShowStatistics | Self::TakeCensus => 120,
             Self::SeparateClones | Self::FollowSchema | Self::WriteSecretUses => 30,
-            Self::SweepSessions | Self::PruneActivities | Self::PruneStatistics | Self::PruneSchema => 3600,
+            Self::SweepSessions
+            | Self::PruneActivities
+            | Self::PruneStatistics
+            | Self::PruneSchema
+            | Self::PruneRollouts => 3600,
         })
     }
 
@@ -237,6 +250,8 @@ impl Task {
             Self::FollowSchema => fleet.schemas.follow().await,
             Self::PruneSchema => fleet.schemas.forget_old().await,
             Self::TakeCensus => fleet.hosts.take_census().await,
+            Self::KeepRollouts => fleet.rollouts.keep().await,
+            Self::PruneRollouts => fleet.rollouts.forget_old().await,
             Self::RestoreLogLevel => {
                 telemetry::restore_log_level(fleet.clock.now());
                 Ok(())

@@ -246,6 +246,11 @@ impl Metrics {
         self.seen_pages.with_label_values(&[outcome]).inc_by(pages);
     }
 
+    /// Counts a step of a rollout.
+    pub fn rollout_step(&self, step: &str) {
+        self.rollout_steps.with_label_values(&[step]).inc();
+    }
+
     /// Counts that a limit refused or cut something.
     pub fn limit_hit(&self, limit: &str) {
         self.limit_hits.with_label_values(&[limit]).inc();

@@ -8,6 +8,7 @@
 
 mod fields;
 mod objects;
+mod rollouts;
 mod sizes;
 
 pub use fields::{ChangedFields, FieldChange, content_mark};
@@ -52,6 +53,8 @@ pub struct Draft<'a> {
     pub dropped_labels: BTreeSet<i64>,
     /// What the activity changes in objects, field by field.
     pub objects: ObjectChanges,
+    /// Whether it takes hosts back to what they were served before, which no check may stand in the way of.
+    pub is_undoing: bool,
     activity: Option<(&'static str, Value)>,
 }
 
@@ -112,6 +115,18 @@ impl Changes {
     /// What queries cost, to be shown with them.
     pub(super) fn statistics(&self) -> &Statistics {
         &self.statistics
+    }
+
+    pub(super) fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// A connection for reading.
@@ -188,6 +203,7 @@ impl Changes {
                     label_moves: LabelMoves::default(),
                     dropped_labels: BTreeSet::new(),
                     objects: ObjectChanges::default(),
+                    is_undoing: false,
                     activity: None,
                 };
                 let value = change(&mut draft).await?;
@@ -195,7 +211,10 @@ impl Changes {
                 // After everything the plan is made of: nothing below changes it. Its generation is the one this
                 // transaction has written and alone can commit, so once it has, this is the plan of that generation.
                 let plan = Plan::load(tx, now, self.schedule.built_in()).await?;
-                sizes::check(&self.schedule, &plan, &assignments)?;
+                if !draft.is_undoing {
+                    rollouts::check(&plan)?;
+                    sizes::check(&self.schedule, &plan, &assignments)?;
+                }
                 let activity = activities::add(tx, now, &principal.actor(), kind, details).await?;
                 object_changes::add(tx, activity, draft.objects.take()).await?;
                 if dry_run {

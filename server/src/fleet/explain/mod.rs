@@ -85,7 +85,7 @@ impl ScheduleVerdict {
 fn explain_plan(plan: &Plan, assignment: &Assignment, config: &Value, facts: &HostFacts<'_>) -> Vec<ExplainedQuery> {
     let delimiter = text_option(config, "pack_delimiter").unwrap_or("_");
     let mut explained = inline::explain(plan, assignment, config, delimiter, facts);
-    for pack in &plan.packs {
+    for pack in plan.packs_in(assignment.cohorts) {
         for query in &pack.queries {
             let verdict = verdict(plan, assignment, facts, pack, query);
             explained.push(ExplainedQuery {
@@ -113,7 +113,7 @@ pub(super) fn runs_on(plan: &Plan, row: &Model, label_ids: &[i64]) -> BTreeSet<(
     let assignment = plan.assignment_of(row, label_ids);
     let facts = HostFacts::of(row);
     let mut runs = BTreeSet::new();
-    for pack in &plan.packs {
+    for pack in plan.packs_in(assignment.cohorts) {
         let queries = pack.queries.iter().filter(|query| verdict(plan, &assignment, &facts, pack, query).runs);
         runs.extend(queries.map(|query| (pack.id, query.name.clone())));
     }
