@@ -105,7 +105,7 @@ fn explain_plan(plan: &Plan, assignment: &Assignment, config: &Value, facts: &Ho
 /// Whether a pack or the agent options schedule a query of this name, on whatever hosts; `pack` is empty for the top-level
 /// schedule.
 pub(super) fn schedules(plan: &Plan, pack: &str, name: &str) -> bool {
-    plan.pack_named(pack).is_some_and(|pack| pack.query(name).is_some()) || inline::schedules(plan, pack, name)
+    plan.packs_named(pack).any(|pack| pack.query(name).is_some()) || inline::schedules(plan, pack, name)
 }
 
 /// Scheduled queries of packs that a host runs, by the id of the pack and their name, as far as the server can tell.

@@ -337,21 +337,21 @@ impl Plan {
         options::override_for(&self.agent_options, platform).is_some()
             || self.retired.is_apart(platform)
             || self
-                .options_rollouts(assignment.cohorts)
+                .options_rollouts(assignment)
                 .any(|(_, rollout, _)| rollout_platforms(rollout).any(|apart| apart == platform))
     }
 
     /// The options document of hosts with this assignment.
     pub fn options_for(&self, assignment: &Assignment) -> Map<String, Value> {
         let platform = &*assignment.platform;
-        let new = self.options_rollouts(assignment.cohorts).find(|(_, rollout, _)| rollout.is_served());
+        let new = self.options_rollouts(assignment).find(|(_, rollout, _)| rollout.is_served());
         let (agent_options, retired) = match new {
             Some((_, _, options)) => (&options.new, &options.retired),
             None => (&self.agent_options, &self.retired),
         };
         let mut document = options::document_for(agent_options, platform).cloned().unwrap_or_default();
         retired.of(platform).put_into(&mut document);
-        for (_, rollout, _) in self.options_rollouts(assignment.cohorts) {
+        for (_, rollout, _) in self.options_rollouts(assignment) {
             if let Some(remains) = &rollout.remains {
                 remains.of(platform).put_into(&mut document);
             }
@@ -364,7 +364,7 @@ impl Plan {
     }
 
     pub(super) fn key(&self, assignment: &Assignment) -> AssemblyKey {
-        let options = self.options_rollouts(assignment.cohorts);
+        let options = self.options_rollouts(assignment);
         AssemblyKey {
             variant: self.has_own_options(assignment).then(|| assignment.platform.clone()),
             options: options.fold(Cohorts::default(), |cohorts, (position, ..)| cohorts.with(position)),

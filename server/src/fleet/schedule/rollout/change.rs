@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::super::options::{document_for, general_document, overridden_platforms};
 use super::super::retired::Retired;
 use super::super::{Plan, PlannedPack, ScheduledQuery};
 use crate::clock::Moment;
@@ -35,6 +36,30 @@ pub struct OptionsChange {
     /// What hosts with the new options may still have of older ones.
     #[serde(default)]
     pub retired: Retired,
+}
+
+/// The platforms whose hosts get other options by a change.
+#[derive(Debug, Clone, Default)]
+pub(in crate::fleet::schedule) struct OptionsReach {
+    /// Platforms that have or had options of their own.
+    apart: BTreeMap<String, bool>,
+    all_others: bool,
+}
+
+impl OptionsReach {
+    pub fn of(change: &RolloutChange) -> Self {
+        let Some(OptionsChange { old, new, .. }) = &change.options else { return Self::default() };
+        let differs = |platform: &String| document_for(old, platform) != document_for(new, platform);
+        let apart = overridden_platforms(old).chain(overridden_platforms(new));
+        Self {
+            apart: apart.map(|platform| (platform.clone(), differs(platform))).collect(),
+            all_others: general_document(old) != general_document(new),
+        }
+    }
+
+    pub fn has(&self, platform: &str) -> bool {
+        self.apart.get(platform).copied().unwrap_or(self.all_others)
+    }
 }
 
 impl RolloutChange {

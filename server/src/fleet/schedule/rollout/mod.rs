@@ -14,6 +14,7 @@ mod offered;
 
 use sea_orm::ConnectionTrait;
 
+pub(super) use change::OptionsReach;
 pub use change::{OptionsChange, RolloutChange};
 pub use cohort::{Cohort, Cohorts};
 pub(super) use offered::{OfferedPack, offered, rollout_platforms};
@@ -36,6 +37,7 @@ pub struct PlannedRollout {
     /// Hosts that are served the new version, or were.
     pub cohort: Cohort,
     pub change: RolloutChange,
+    pub(super) reach: OptionsReach,
     /// What hosts of the cohort may still have of the new options; `None` while the new version is served.
     pub(super) remains: Option<Retired>,
 }
@@ -92,7 +94,8 @@ fn read(row: &Model, now: Moment) -> Option<(PlannedRollout, Moment)> {
     }
     let (id, name) = (row.id, row.name.clone());
     let (stage, stage_began_at) = (row.stage, row.stage_began_at);
-    Some((PlannedRollout { id, name, stage, stage_began_at, cohort, change, remains }, until))
+    let reach = OptionsReach::of(&change);
+    Some((PlannedRollout { id, name, stage, stage_began_at, cohort, change, reach, remains }, until))
 }
 
 #[cfg(test)]

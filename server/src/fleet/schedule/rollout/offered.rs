@@ -25,6 +25,12 @@ impl Plan {
         base.map(|(_, pack)| pack).chain(self.offered.iter().filter(offered).map(|offered| &offered.pack))
     }
 
+    /// The packs of this name: the one that hosts outside of all cohorts may get, and those that rollouts have.
+    pub fn packs_named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a PlannedPack> {
+        let offered = self.offered.iter().map(|offered| &offered.pack);
+        self.packs.iter().chain(offered).filter(move |pack| pack.name == name)
+    }
+
     /// Positions of the packs that hosts with this assignment get.
     pub(in crate::fleet::schedule) fn chosen<'a>(
         &'a self,
@@ -83,12 +89,15 @@ impl Plan {
         served.find_map(|rollout| Some((rollout, rollout.change.changed_in(self)?)))
     }
 
-    /// The rollouts that change the options of hosts in these cohorts.
+    /// The rollouts that change the options of hosts with this assignment.
     pub(in crate::fleet::schedule) fn options_rollouts(
         &self,
-        cohorts: Cohorts,
+        assignment: &Assignment,
     ) -> impl Iterator<Item = (usize, &PlannedRollout, &OptionsChange)> {
-        let all = self.rollouts.iter().enumerate().filter(move |(position, _)| cohorts.has(*position));
+        let is_for = move |(position, rollout): &(usize, &PlannedRollout)| {
+            assignment.cohorts.has(*position) && rollout.reach.has(&assignment.platform)
+        };
+        let all = self.rollouts.iter().enumerate().filter(is_for);
         all.filter_map(|(position, rollout)| Some((position, rollout, rollout.change.options.as_ref()?)))
     }
 }
