@@ -197,6 +197,7 @@ impl Applier {
             return Ok(Ran { applied, compared: ChangedFields::default(), outcome: PlannedOutcome::default() });
         }
         read.warnings.extend(self.changes.check_schema(guarded(&read.located, &BTreeSet::new())).await?);
+        self.changes.look_ahead(principal, |labels| guarded(&read.located, labels)).await?;
         let apply = async |draft: &mut Draft<'_>| {
             draft.paths = paths(&read.located);
             if let Some(mark) = &expected.options_mark {

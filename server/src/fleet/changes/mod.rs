@@ -167,6 +167,19 @@ impl Changes {
         self.guard.look(principal, views_of(&self.schedule.plan()), asked).await
     }
 
+    /// Has the table guard look at SQL that is about to be changed, so that the change need not be made twice. `guarded` is told the
+    /// labels that rules name.
+    ///
+    /// # Errors
+    /// As for [`TableGuard::look_ahead`].
+    pub(super) async fn look_ahead(
+        &self,
+        principal: &Principal,
+        guarded: impl FnOnce(&BTreeSet<String>) -> Vec<GuardedSql>,
+    ) -> Result<()> {
+        self.guard.look_ahead(principal, views_of(&self.schedule.plan()), guarded(&self.guard.labels())).await
+    }
+
     pub(super) fn store(&self) -> &Store {
         &self.store
     }
