@@ -46,7 +46,7 @@ soak:
 
 # The last version before the latest steps of the schema, and the last one before the host directory, which wrote when a host was
 # seen, and each use of its keys, into the host's rows.
-OLD_VERSIONS ?= 8b9d6a3 7df00b1
+OLD_VERSIONS ?= d10f1eef 7df00b1
 
 ## Replace servers of older versions under load, on MariaDB and SQLite (20 minutes for each version, of which 10 build it).
 test-upgrade:
