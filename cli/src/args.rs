@@ -6,7 +6,7 @@ use clap_complete::ArgValueCompleter;
 
 use crate::commands::{
     api, apply, approve, completion, config, convert, debug, delete, example, export, get, hosts, login, manual, plan,
-    preview, profile, query, run, setup, top, user,
+    preview, profile, query, rollout, run, setup, top, user,
 };
 
 /// Manage the queries, packs, labels, hosts and users of a Muster server
@@ -72,6 +72,9 @@ pub enum Command {
     /// Manage users
     #[command(subcommand, arg_required_else_help = true, after_help = user::EXAMPLES)]
     User(user::Command),
+    /// Show changes that reach hosts in stages, and steer them
+    #[command(subcommand, arg_required_else_help = true, after_help = rollout::EXAMPLES)]
+    Rollout(rollout::Command),
     /// Run a live query and print the results as they arrive
     Query(Box<query::Args>),
     /// Run the whole schedule of a host now, and show what it finds and costs

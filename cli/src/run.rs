@@ -72,6 +72,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Approve(command) => commands::approve::run(&ClientSession::open(globals)?, command).await,
         Command::User(command) => commands::user::run(&ClientSession::open(globals)?, command).await,
         Command::Query(args) => commands::query::run(&ClientSession::open(globals)?, *args).await,
+        Command::Rollout(command) => commands::rollout::run(&ClientSession::open(globals)?, command).await,
         Command::Run(args) => commands::run::run(&ClientSession::open(globals)?, args).await,
         Command::Profile(args) => commands::profile::run(globals, args).await,
         Command::Top(args) => commands::top::run(&ClientSession::open(globals)?, args).await,

@@ -26,6 +26,7 @@ use crate::fleet::guard::TableGuard;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
 use crate::fleet::live::{self, Live};
 use crate::fleet::logs::{Logs, Sharing, Sinks};
+use crate::fleet::rollouts::Rollouts;
 use crate::fleet::schedule::{BuiltInOptions, Schedule};
 use crate::fleet::schema::AgentSchemas;
 use crate::fleet::specs::Specs;
@@ -33,7 +34,7 @@ use crate::fleet::statistics::Statistics;
 use crate::fleet::{Fleet, Node};
 use crate::lifecycle::Lifecycle;
 use crate::ops::OpsApi;
-use crate::sinks::{CarveBucket, CarveFiles, CarveStorage, FileSink, Rotation, Sink, StdoutSink};
+use crate::sinks::{CarveBucket, CarveFiles, CarveStorage, FileSink, Rotation, Sink, StdoutSink, Webhook};
 use crate::store::diagnostics::DatabaseDiagnostics;
 use crate::store::{Store, StoreCounters, case_twins};
 use crate::telemetry::{LogLimit, Metrics};
@@ -174,8 +175,14 @@ impl App {
             Arc::clone(&guard),
         );
         let fleet = Fleet {
-            access,
             applier: Arc::new(Applier::new(changes.clone())),
+            rollouts: Arc::new(Rollouts::new(
+                changes.clone(),
+                Arc::clone(&access),
+                Webhook::new(&config.rollouts)?,
+                Arc::clone(&metrics),
+            )),
+            access,
             changes,
             carves: Arc::new(carves),
             notifier: shared.notifier,

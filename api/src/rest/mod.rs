@@ -15,6 +15,7 @@ mod label;
 mod live;
 mod pack;
 mod query;
+mod rollout;
 mod scheduled;
 mod schema;
 mod sent;
@@ -47,6 +48,9 @@ pub use live::{
 };
 pub use pack::{Pack, PackEnvelope, PackInput, PackList};
 pub use query::{Deleted, Query, QueryEnvelope, QueryIds, QueryInput, QueryList, QueryPack};
+pub use rollout::{
+    GateReading, Rollout, RolloutDecision, RolloutEnvelope, RolloutHosts, RolloutList, RolloutStage, RolloutState,
+};
 pub use scheduled::{GlobalSchedule, Scheduled, ScheduledEnvelope, ScheduledInput, ScheduledQueries};
 pub use schema::{FleetSchema, SchemaColumn, SchemaGroup, SchemaTable};
 pub use spec::{

@@ -3,7 +3,9 @@ use schemars::generate::SchemaSettings;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{API_VERSION, EnrollSecretSpec, GlobalScheduleSpec, LabelSpec, PackSpec, QueryDocument, UserRolesSpec};
+use super::{
+    API_VERSION, EnrollSecretSpec, GlobalScheduleSpec, LabelSpec, PackSpec, QueryDocument, RolloutSpec, UserRolesSpec,
+};
 
 /// The kind of a document. Written in lower case, read in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -18,10 +20,11 @@ pub enum DocumentKind {
     Options,
     EnrollSecret,
     UserRoles,
+    Rollout,
 }
 
 impl DocumentKind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Query,
         Self::Pack,
         Self::Label,
@@ -30,6 +33,7 @@ impl DocumentKind {
         Self::Options,
         Self::EnrollSecret,
         Self::UserRoles,
+        Self::Rollout,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -42,6 +46,7 @@ impl DocumentKind {
             Self::Options => "options",
             Self::EnrollSecret => "enroll_secret",
             Self::UserRoles => "user_roles",
+            Self::Rollout => "rollout",
         }
     }
 
@@ -61,6 +66,7 @@ impl DocumentKind {
             Self::Options => &["option", "osquery_options"],
             Self::EnrollSecret => &["enroll_secrets"],
             Self::UserRoles => &["user_role"],
+            Self::Rollout => &["rollouts"],
         }
     }
 
@@ -75,6 +81,7 @@ impl DocumentKind {
             Self::GlobalSchedule => schemas.root_schema_for::<GlobalScheduleSpec>(),
             Self::EnrollSecret => schemas.root_schema_for::<EnrollSecretSpec>(),
             Self::UserRoles => schemas.root_schema_for::<UserRolesSpec>(),
+            Self::Rollout => schemas.root_schema_for::<RolloutSpec>(),
             Self::Config | Self::Options => return None,
         };
         Some(schema.to_value())
@@ -87,7 +94,7 @@ impl DocumentKind {
 }
 
 /// A document: its kind, and a spec whose schema depends on the kind (`QueryDocument`, `PackSpec`, `LabelSpec`,
-/// `GlobalScheduleSpec`, `EnrollSecretSpec`, `UserRolesSpec`, or an object for `config` and `options`).
+/// `GlobalScheduleSpec`, `EnrollSecretSpec`, `UserRolesSpec`, `RolloutSpec`, or an object for `config` and `options`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
@@ -114,6 +121,7 @@ pub enum SpecDocument {
     Options(Value),
     EnrollSecret(EnrollSecretSpec),
     UserRoles(UserRolesSpec),
+    Rollout(RolloutSpec),
 }
 
 impl SpecDocument {
@@ -127,6 +135,7 @@ impl SpecDocument {
             Self::Options(_) => DocumentKind::Options,
             Self::EnrollSecret(_) => DocumentKind::EnrollSecret,
             Self::UserRoles(_) => DocumentKind::UserRoles,
+            Self::Rollout(_) => DocumentKind::Rollout,
         }
     }
 }

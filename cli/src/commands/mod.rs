@@ -29,6 +29,7 @@ pub mod plan;
 pub mod preview;
 pub mod profile;
 pub mod query;
+pub mod rollout;
 pub mod run;
 pub mod send;
 mod session;

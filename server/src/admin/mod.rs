@@ -25,6 +25,7 @@ mod params;
 mod queries;
 mod report;
 mod resource;
+mod rollouts;
 mod scheduled;
 mod schema;
 mod specs;

@@ -7,9 +7,9 @@ use muster_api::rest::{
     FleetSchema, GlobalSchedule, GlobalScheduleDocument, HostCount, HostEnvelope, HostList, HostSearch, HostStatistics,
     HostSummary, HostView, HostsToDelete, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me,
     NewPlan, NewUser, OptionsSpec, PackEnvelope, PackInput, PackList, QueryCostReport, QueryEnvelope, QueryIds,
-    QueryInput, QueryList, ScheduledEnvelope, ScheduledInput, ScheduledQueries, SecretsSpec, SetUp, SetUpDone,
-    SpecByName, SpecList, StalledHosts, Translation, UserEdit, UserEnvelope, UserList, UserRoles, Version,
-    WorkerRestarts,
+    QueryInput, QueryList, RolloutEnvelope, RolloutList, ScheduledEnvelope, ScheduledInput, ScheduledQueries,
+    SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList, StalledHosts, Translation, UserEdit, UserEnvelope, UserList,
+    UserRoles, Version, WorkerRestarts,
 };
 use muster_api::spec::{LabelSpec, PackSpec, QueryDocument, QuerySpec};
 use serde_json::{Map, Value};
@@ -18,8 +18,8 @@ use super::operation::{Needs, Operation, delete, get, patch, post};
 use super::params::{apply_parameters, list_parameters};
 use super::resource::{self, by_id, create, delete_named, edit, list};
 use super::{
-    account, apply, approvals, carves, delete_hosts, explain, hosts, labels, openapi, queries, report, scheduled,
-    schema, specs, statistics, users,
+    account, apply, approvals, carves, delete_hosts, explain, hosts, labels, openapi, queries, report, rollouts,
+    scheduled, schema, specs, statistics, users,
 };
 use crate::fleet::access::Permission::{
     ManageUsers, ReadCarves, ReadConfig, ReadHosts, ReadLabels, ReadPacks, ReadQueries, ReadSecrets, RunLiveQueries,
@@ -55,6 +55,7 @@ pub(super) fn operations() -> Vec<Operation> {
         schema_operations(),
         carve_operations(),
         approval_operations(),
+        rollout_operations(),
     ]
     .into_iter()
     .flatten()
@@ -345,6 +346,27 @@ fn packs_and_schedules() -> Vec<Operation> {
             "Remove a query from the global schedule",
             scheduled::delete_global,
         ),
+    ]
+}
+
+fn rollout_operations() -> Vec<Operation> {
+    vec![
+        get("/rollouts", ReadPacks, "List rollouts", rollouts::list)
+            .note("The latest 200, the newest first, without gates and decisions. A rollout begins with a document of this kind.")
+            .gives::<RolloutList>(),
+        get("/rollouts/{name}", ReadPacks, "Get how far a rollout is", rollouts::status)
+            .note("The latest of this name, with its gates as they are now, and what was decided.")
+            .gives::<RolloutEnvelope>(),
+        post("/rollouts/{name}/pause", WriteSchedule, "Stay in the stage that a rollout is in", rollouts::pause)
+            .note("Its gates are watched all the same. Rollouts of options need the role admin, here and below.")
+            .gives::<RolloutEnvelope>(),
+        post("/rollouts/{name}/resume", WriteSchedule, "Go on with a rollout that is paused", rollouts::resume)
+            .gives::<RolloutEnvelope>(),
+        post("/rollouts/{name}/promote", WriteSchedule, "Begin the next stage of a rollout now", rollouts::promote)
+            .note("From the last stage on, the change is made. Nothing is waited for; the gates of the next stage are watched.")
+            .gives::<RolloutEnvelope>(),
+        post("/rollouts/{name}/abort", WriteSchedule, "Serve all hosts the old version again", rollouts::abort)
+            .gives::<RolloutEnvelope>(),
     ]
 }
 

@@ -20,7 +20,7 @@ use super::node_key::{identify, is_header_known};
 use super::request::AgentRequest;
 use crate::fleet::carves::scheduled_carves;
 use crate::fleet::logs::{LogLines, LogStream};
-use crate::fleet::statistics::stopped_queries;
+use crate::fleet::statistics::{FailedTimes, failed_queries, stopped_queries};
 
 /// Lines one batch may have, 256 times what stock agents send, so that tiny lines cannot cost more than large ones.
 const MAX_LINES: usize = 256 * 1024;
@@ -73,21 +73,24 @@ async fn keep(api: &AgentApi, request: &AgentRequest, payload: &mut Payload) -> 
             return Err(Refusal::Error(StatusCode::BAD_REQUEST, format!("unknown log type: {word}")));
         }
     };
+    let wants_failed = stream == LogStream::Status && api.fleet.statistics.wants_failed();
     let take = move || {
         let lines = copy(&body, ranges);
+        let failed = if wants_failed { failed_queries(&lines) } else { FailedTimes::new() };
         let (stopped, carves) = match stream {
             LogStream::Status => (stopped_queries(&lines), Vec::new()),
             LogStream::Result => (Vec::new(), scheduled_carves(&lines)),
         };
-        (lines, stopped, carves)
+        (lines, stopped, failed, carves)
     };
-    let (lines, stopped, carves) = api.heavy.run(length, take).await?;
+    let (lines, stopped, failed, carves) = api.heavy.run(length, take).await?;
     #[cfg(feature = "planted-faults")]
     let lines = api.planted.lines(lines);
     if !lines.is_empty() {
         api.fleet.logs.accept(Arc::clone(&host), stream, lines).await?;
         api.fleet.carves.requests.note_scheduled(host.id, &carves);
         api.fleet.statistics.note_stopped(&host, stopped);
+        api.fleet.statistics.note_failed(&host, failed);
     }
     Ok(Bytes::from_static(ACCEPTED))
 }

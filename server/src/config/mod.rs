@@ -19,6 +19,7 @@ mod osquery;
 mod planted;
 mod prometheus;
 mod redis;
+mod rollouts;
 mod s3;
 mod section;
 mod server;
@@ -45,6 +46,7 @@ pub use osquery::{HostIdentifier, LogPlugin, Osquery, SchemaCheck};
 pub use planted::Planted;
 pub use prometheus::PrometheusBasicAuth;
 pub use redis::{Redis, split_address};
+pub use rollouts::Rollouts;
 pub use s3::S3;
 pub use section::ConfigKey;
 pub use server::Server;
@@ -97,6 +99,7 @@ sections! {
     live: Live,
     statistics: Statistics,
     freeze: Freeze,
+    rollouts: Rollouts,
     redis: Redis,
     session: Session,
     activities: Activities,

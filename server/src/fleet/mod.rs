@@ -36,6 +36,7 @@ mod path;
 pub mod queries;
 mod query_cost;
 pub mod resource;
+pub mod rollouts;
 pub mod schedule;
 pub mod scheduled;
 pub mod schema;
@@ -66,6 +67,7 @@ use self::guard::TableGuard;
 use self::hosts::{Hosts, StillSo};
 use self::live::Live;
 use self::logs::Logs;
+use self::rollouts::Rollouts;
 use self::schedule::Schedule;
 use self::schema::AgentSchemas;
 use self::specs::Specs;
@@ -94,6 +96,7 @@ pub struct Fleet {
     pub guard: Arc<TableGuard>,
     /// Log lines about refused requests of agents, by endpoint and status.
     pub refusals: Arc<LogLimit<(&'static str, u16)>>,
+    pub rollouts: Arc<Rollouts>,
     pub schedule: Arc<Schedule>,
     pub schemas: Arc<AgentSchemas>,
     pub specs: Specs,

@@ -4,12 +4,15 @@
 //! need not look for line ends. A sink does not know hosts and does not drop repeats: `fleet::logs` has done that before.
 //! A new sink is a file here, a word of `config::LogPlugin` and an arm in `app::sink`.
 //!
+//! [`Webhook`] tells others of what happens here.
+//!
 //! [`CarveStorage`] keeps the contents of carves in the same spirit: it says "durable", or why not, and knows no hosts.
 
 mod carves;
 mod file;
 mod lines;
 mod stdout;
+mod webhook;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,6 +21,7 @@ pub use carves::{CarveBucket, CarveFiles, CarveStorage, Put, StorageError};
 pub use file::{FileSink, Rotation};
 pub use lines::LogLines;
 pub use stdout::StdoutSink;
+pub use webhook::Webhook;
 
 /// Why lines were not kept.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -38,6 +38,7 @@ pub mod pulse;
 pub mod queries;
 mod read_replica;
 pub mod reports;
+pub mod rollouts;
 pub mod scheduled;
 pub mod schema;
 pub mod secrets;

@@ -7,6 +7,7 @@ use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, FromQueryResult, JoinType, QueryFilter, QueryOrder,
     QuerySelect, Set,
 };
+use serde::{Deserialize, Serialize};
 
 use super::entity::pack_label_conditions::LabelConditionWord;
 use super::entity::{pack_label_conditions, pack_labels, packs, queries, scheduled_queries};
@@ -14,7 +15,8 @@ use super::{MAX_PARAMETERS, Result, bulk};
 
 /// The labels that decide which hosts run a pack, each list sorted. A host must be in any of the first, if there are some, in all of
 /// the second and in none of the third. A pack without any is run by nobody.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TargetLabels {
     pub any: Vec<i64>,
     pub all: Vec<i64>,
@@ -31,6 +33,11 @@ impl TargetLabels {
 
     pub fn is_empty(&self) -> bool {
         self.any.is_empty() && self.all.is_empty() && self.excluded.is_empty()
+    }
+
+    /// All of its labels.
+    pub fn label_ids(&self) -> impl Iterator<Item = i64> + '_ {
+        [&self.any, &self.all, &self.excluded].into_iter().flatten().copied()
     }
 
     fn add(&mut self, label_id: i64, condition: &LabelConditionWord) {

@@ -100,6 +100,19 @@ impl Tx {
         committed.map(|()| rows)
     }
 
+    /// Begins a part of the transaction that [`Tx::back_to_saved`] undoes. There is one at a time.
+    pub async fn save(&self) -> super::Result<()> {
+        self.inner.execute_unprepared("SAVEPOINT before_part").await?;
+        Ok(())
+    }
+
+    /// Undoes everything since [`Tx::save`]. The rows stay locked.
+    pub async fn back_to_saved(&self) -> super::Result<()> {
+        self.inner.execute_unprepared("ROLLBACK TO SAVEPOINT before_part").await?;
+        self.inner.execute_unprepared("RELEASE SAVEPOINT before_part").await?;
+        Ok(())
+    }
+
     pub(super) async fn rollback(self) -> Result<(), DbErr> {
         waiting_for(WaitsFor::Database, self.inner.into_inner().rollback()).await
     }

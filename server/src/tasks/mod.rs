@@ -52,10 +52,13 @@ enum Task {
     TakeCensus,
     RestoreLogLevel,
     WriteRefusedChanges,
+    KeepRollouts,
+    TellOfRollouts,
+    PruneRollouts,
 }
 
 impl Task {
-    const ALL: [Self; 32] = [
+    const ALL: [Self; 35] = [
         Self::RenewLease,
         Self::Follow,
         Self::CompareDirectory,
@@ -88,6 +91,9 @@ impl Task {
         Self::TakeCensus,
         Self::RestoreLogLevel,
         Self::WriteRefusedChanges,
+        Self::KeepRollouts,
+        Self::TellOfRollouts,
+        Self::PruneRollouts,
     ];
 
     /// As operators see it in the metrics.
@@ -125,6 +131,9 @@ impl Task {
             Self::TakeCensus => "take_census",
             Self::RestoreLogLevel => "restore_log_level",
             Self::WriteRefusedChanges => "write_refused_changes",
+            Self::KeepRollouts => "keep_rollouts",
+            Self::TellOfRollouts => "tell_of_rollouts",
+            Self::PruneRollouts => "prune_rollouts",
         }
     }
 
@@ -144,12 +153,15 @@ impl Task {
                 | Self::PickForSchema
                 | Self::PruneSchema
                 | Self::PruneApprovals
+                | Self::KeepRollouts
+                | Self::TellOfRollouts
+                | Self::PruneRollouts
         )
     }
 
     /// Whether it waits until all hosts are loaded, which they are no more once the server stops. Giving it up loses nothing.
     fn waits_for_all_hosts(self) -> bool {
-        matches!(self, Self::ExpireHosts | Self::PickForSchema | Self::TakeCensus)
+        matches!(self, Self::ExpireHosts | Self::PickForSchema | Self::TakeCensus | Self::KeepRollouts)
     }
 
     fn every(self) -> Duration {
@@ -168,7 +180,9 @@ impl Task {
             | Self::WriteKeyUses
             | Self::WriteIntervals
             | Self::WriteStatistics
-            | Self::WriteRefusedChanges => 5,
+            | Self::WriteRefusedChanges
+            | Self::KeepRollouts
+            | Self::TellOfRollouts => 5,
             Self::RetireKeys | Self::PruneFeed | Self::EndCarves | Self::CloseStatistics | Self::PickForSchema => 60,
             Self::ShowStatistics | Self::TakeCensus => 120,
             Self::SeparateClones | Self::FollowSchema | Self::WriteSecretUses => 30,
@@ -176,7 +190,8 @@ impl Task {
             | Self::PruneActivities
             | Self::PruneStatistics
             | Self::PruneSchema
-            | Self::PruneApprovals => 3600,
+            | Self::PruneApprovals
+            | Self::PruneRollouts => 3600,
         })
     }
 
@@ -249,6 +264,9 @@ impl Task {
             Self::PruneSchema => fleet.schemas.forget_old().await,
             Self::PruneApprovals => fleet.guard.forget_old_approvals().await,
             Self::TakeCensus => fleet.hosts.take_census().await,
+            Self::KeepRollouts => fleet.rollouts.keep().await,
+            Self::TellOfRollouts => fleet.rollouts.tell().await,
+            Self::PruneRollouts => fleet.rollouts.forget_old().await,
             Self::RestoreLogLevel => {
                 telemetry::restore_log_level(fleet.clock.now());
                 Ok(())

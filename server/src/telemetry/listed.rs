@@ -65,6 +65,9 @@ metrics! {
             pub(super) query_cpu: GaugeVec = "muster_query_cpu_seconds" ["pack", "query", "percentile"] "CPU time of a run of a scheduled query, today and yesterday: the 50th and the 95th percentile. Shown by the leader, for the 50 queries that cost most.";
             pub worker_restarts: IntCounter = "muster_worker_restarts_total" [] "Workers of agents that were replaced while their host went on, also by an upgrade of osquery, or that ended while a query ran, as agents say.";
             pub(super) samples: IntCounterVec = "muster_statistics_samples_total" ["outcome"] "Answers with the counters of a host's scheduled queries: counted (folded), too soon or out of order (late), or of a host whose config is not known (without_config).";
+            pub rollouts_open: IntGauge = "muster_rollouts_open" [] "Rollouts that are under way, shown by the leader.";
+            pub(super) rollout_steps: IntCounterVec = "muster_rollout_steps_total" ["step"] "Steps of rollouts that this node has taken: advanced, done, halted (a gate has reverted it), aborted, paused or resumed.";
+            pub(super) rollout_webhook: IntCounterVec = "muster_rollout_webhook_total" ["outcome"] "Messages to rollouts.webhook_url: told, or failed, which are tried again for a day.";
             pub unknown_statistics: IntCounter = "muster_statistics_unknown_queries_total" [] "Queries in samples that are not in the config of the host, or have SQL that was never served.";
         }
         "Database" {

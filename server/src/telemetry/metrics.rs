@@ -125,6 +125,8 @@ impl Metrics {
         registry.register(Box::new(ProcessCollector::for_self()))?;
         let listed = NodeMetrics::register(&registry)?;
         listed.build.with_label_values(&[crate::VERSION]).set(1);
+        // Alerts are about its growth, which begins at what was shown before.
+        listed.rollout_steps.with_label_values(&["halted"]);
         let metrics = Self { registry, listed, readings: Readings::default() };
         metrics.read_before_rendering(read_allocator);
         Ok(metrics)
@@ -244,6 +246,16 @@ impl Metrics {
     /// Counts stored pages of last-seen times.
     pub fn seen_pages(&self, outcome: &str, pages: u64) {
         self.seen_pages.with_label_values(&[outcome]).inc_by(pages);
+    }
+
+    /// Counts a step of a rollout.
+    pub fn rollout_step(&self, step: &str) {
+        self.rollout_steps.with_label_values(&[step]).inc();
+    }
+
+    /// Counts what came of telling the webhook of a step of a rollout.
+    pub fn rollout_webhook(&self, outcome: &str) {
+        self.rollout_webhook.with_label_values(&[outcome]).inc();
     }
 
     /// Counts that a limit refused or cut something.

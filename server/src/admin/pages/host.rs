@@ -269,7 +269,8 @@ fn membership(visit: &Visit, detail: &HostDetail) -> Markup {
             @if detail.packs.is_empty() { p.muted { "No pack is targeted at its labels." } }
             div.chips {
                 @for pack in &detail.packs {
-                    @if may_read_packs { a.chip href={ "packs/" (pack.id) } { (cut(&pack.name, 60)) } }
+                    // A pack that is new in a rollout has no page yet.
+                    @if may_read_packs && pack.id > 0 { a.chip href={ "packs/" (pack.id) } { (cut(&pack.name, 60)) } }
                     @else { span.chip { (cut(&pack.name, 60)) } }
                 }
             }

@@ -29,13 +29,14 @@ const fn entry(
     RailEntry { address, word, icon, needs, key }
 }
 
-const RAIL: [RailEntry; 11] = [
+const RAIL: [RailEntry; 12] = [
     entry("/", "Overview", Icon::Overview, "o", Permission::ReadHosts),
     entry("/hosts", "Hosts", Icon::Hosts, "h", Permission::ReadHosts),
     entry("/queries", "Queries", Icon::Queries, "q", Permission::ReadQueries),
     entry("/live", "Live queries", Icon::Live, "r", Permission::ReadQueries),
     entry("/watchdog", "Watchdog", Icon::Watchdog, "w", Permission::ReadHosts),
     entry("/packs", "Packs", Icon::Packs, "p", Permission::ReadPacks),
+    entry("/rollouts", "Rollouts", Icon::Rollouts, "t", Permission::ReadPacks),
     entry("/labels", "Labels", Icon::Labels, "l", Permission::ReadLabels),
     entry("/activity", "Activity", Icon::Activity, "c", Permission::ReadActivities),
     entry("/users", "Users", Icon::Users, "u", Permission::ManageUsers),

@@ -27,6 +27,7 @@ mod packs;
 mod parts;
 mod password;
 mod queries;
+mod rollouts;
 mod settings;
 mod sign_in;
 #[cfg(debug_assertions)]
@@ -150,6 +151,12 @@ pub(super) fn routes(services: &mut ServiceConfig) {
         .route("/packs", web::get().to(packs::page))
         .route("/packs/{id:[0-9]+}", web::get().to(packs::pack))
         .route("/packs/{id:[0-9]+}/history", web::get().to(history::of_pack))
+        .route("/rollouts", web::get().to(rollouts::page))
+        .route("/rollouts/{id:[0-9]+}", web::get().to(rollouts::rollout))
+        .route("/rollouts/{id:[0-9]+}/promote", web::post().to(rollouts::promote))
+        .route("/rollouts/{id:[0-9]+}/pause", web::post().to(rollouts::pause))
+        .route("/rollouts/{id:[0-9]+}/resume", web::post().to(rollouts::resume))
+        .route("/rollouts/{id:[0-9]+}/abort", web::post().to(rollouts::abort))
         .route("/labels", web::get().to(labels::page))
         .route("/labels/{id:[0-9]+}", web::get().to(labels::label))
         .route("/labels/{id:[0-9]+}/history", web::get().to(history::of_label))

@@ -83,6 +83,15 @@ impl ChangeGate {
         }
     }
 
+    /// Why nothing is to be changed now, in a few words.
+    pub fn closed(&self) -> Option<String> {
+        if self.is_read_only {
+            return Some("the server is read-only (server.read_only)".to_owned());
+        }
+        let frozen = self.frozen(AttemptKind::Change)?;
+        Some(format!("the change freeze {:?} lasts until {}", frozen.window, frozen.until_there))
+    }
+
     /// # Errors
     /// [`Error::Closed`] when nobody may change anything. Who tried is logged and noted.
     pub fn pass(&self, attempt: Attempt<'_>) -> Result<()> {

@@ -23,13 +23,14 @@ pub(super) fn doubts(documents: &[Located]) -> Vec<Problem> {
                 let texts = pack.discovery.iter().enumerate();
                 doubts.extend(texts.filter_map(|(position, text)| doubt(path::item(&at, position), text)));
             }
-            // The check of agent options looks at their SQL.
+            // The check of agent options looks at their SQL; documents of rollouts are read when the rollout begins.
             SpecDocument::Label(_)
             | SpecDocument::GlobalSchedule(_)
             | SpecDocument::Config(_)
             | SpecDocument::Options(_)
             | SpecDocument::EnrollSecret(_)
-            | SpecDocument::UserRoles(_) => {}
+            | SpecDocument::UserRoles(_)
+            | SpecDocument::Rollout(_) => {}
         }
     }
     doubts

@@ -6,6 +6,7 @@ use muster_api::spec::SpecDocument;
 use muster_sql::SqlKind;
 
 use super::Located;
+use super::rollouts::inner_documents;
 use crate::fleet::changes::ObjectKind;
 use crate::fleet::guard::{DocumentPaths, GuardedSql};
 use crate::fleet::packs::GLOBAL;
@@ -28,6 +29,10 @@ pub(super) fn guarded(documents: &[Located], labels: &BTreeSet<String>) -> Vec<G
                     GuardedSql::of(SqlKind::Discovery, sql.clone(), Some(labels.clone()), path::item(&at, position))
                 }));
             }
+            SpecDocument::Rollout(rollout) => {
+                let inner = guarded(&inner_documents(rollout), labels).into_iter();
+                all.extend(inner.map(|sql| GuardedSql { path: document.path(&sql.path), ..sql }));
+            }
             SpecDocument::Label(_)
             | SpecDocument::Pack(_)
             | SpecDocument::GlobalSchedule(_)
@@ -43,8 +48,13 @@ pub(super) fn guarded(documents: &[Located], labels: &BTreeSet<String>) -> Vec<G
 /// Where the objects of documents stand.
 pub(super) fn paths(documents: &[Located]) -> DocumentPaths {
     let mut paths = DocumentPaths::default();
+    add_paths(&mut paths, "", documents);
+    paths
+}
+
+fn add_paths(paths: &mut DocumentPaths, below: &str, documents: &[Located]) {
     for document in documents {
-        let root = document.root();
+        let root = format!("{below}{}", document.root());
         match &document.spec {
             SpecDocument::Query(query) => paths.add(ObjectKind::Query, &query.name, root),
             SpecDocument::Label(label) => paths.add(ObjectKind::Label, &label.name, root),
@@ -52,15 +62,15 @@ pub(super) fn paths(documents: &[Located]) -> DocumentPaths {
             SpecDocument::GlobalSchedule(_) => paths.add(ObjectKind::Pack, GLOBAL, root),
             SpecDocument::Config(config) => {
                 let inner = config.get("agent_options").and_then(|options| options.get("spec"));
-                paths.add(ObjectKind::Config, "", in_spec(document.path("agent_options"), inner.is_some()));
+                paths.add(ObjectKind::Config, "", in_spec(format!("{root}.agent_options"), inner.is_some()));
             }
             SpecDocument::Options(options) => {
                 paths.add(ObjectKind::Config, "", in_spec(root, options.get("spec").is_some()));
             }
+            SpecDocument::Rollout(rollout) => add_paths(paths, &format!("{root}."), &inner_documents(rollout)),
             SpecDocument::EnrollSecret(_) | SpecDocument::UserRoles(_) => {}
         }
     }
-    paths
 }
 
 /// Some documents wrap their options once more.

@@ -12,6 +12,7 @@ mod packs;
 mod parse;
 mod plans;
 mod queries;
+mod rollouts;
 mod schedules;
 mod secrets;
 mod user_roles;
@@ -19,7 +20,7 @@ mod user_roles;
 use std::collections::{BTreeSet, HashSet};
 
 use muster_api::rest::{Action, Applied, Change, FieldDifference, FieldError};
-use muster_api::spec::DocumentKind;
+use muster_api::spec::{DocumentKind, SpecDocument};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -80,6 +81,7 @@ struct ApplyRun<'a> {
     now: Moment,
     /// `None` for what nobody of this server has written.
     author_id: Option<i64>,
+    author_name: String,
     built_in: &'a BuiltInOptions,
     is_forced: bool,
     problems: Vec<Problem>,
@@ -188,6 +190,11 @@ impl Applier {
         let mut read = tokio::task::spawn_blocking(read).await.map_err(|error| Error::Internal(Box::new(error)))?;
         for document in &read.located {
             principal.may(permission(document.spec.kind()))?;
+            if let SpecDocument::Rollout(rollout) = &document.spec {
+                for kind in rollout.documents.iter().filter_map(|document| DocumentKind::parse(&document.kind)) {
+                    principal.may(permission(kind))?;
+                }
+            }
         }
         if read.located.is_empty() {
             none_of(read.problems.clone())?;
@@ -207,20 +214,14 @@ impl Applier {
                 }
             }
             let mut run = ApplyRun {
-                tx: draft.tx,
-                now: draft.now,
                 author_id: principal.actor().id,
-                built_in: self.changes.built_in_options(),
+                author_name: principal.actor().name,
                 is_forced: force,
                 problems: read.problems.clone(),
                 warnings: read.warnings.clone(),
                 skipped: read.skipped.clone(),
                 changes: read.ignored.clone(),
-                marks: Marks::default(),
-                objects: ObjectChanges::default(),
-                compared: ChangedFields::default(),
-                touched_hosts: BTreeSet::new(),
-                label_moves: LabelMoves::default(),
+                ..ApplyRun::empty(draft.tx, draft.now, self.changes.built_in_options())
             };
             run.all(&read.located).await?;
             none_of(without_consequences(std::mem::take(&mut run.problems), read.problems.len()))?;
@@ -254,6 +255,42 @@ impl Applier {
     }
 }
 
+/// Applies the documents of a rollout that is done, inside of the transaction that ends it.
+///
+/// # Errors
+/// [`Error::Invalid`] with every problem found.
+pub(super) async fn make_change(draft: &mut Draft<'_>, built_in: &BuiltInOptions, documents: Vec<Value>) -> Result<()> {
+    let read = parse::documents(documents);
+    none_of(read.problems)?;
+    let mut run = ApplyRun { is_forced: true, ..ApplyRun::empty(draft.tx, draft.now, built_in) };
+    run.all(&read.located).await?;
+    none_of(run.problems)?;
+    draft.objects.append(run.objects);
+    Ok(())
+}
+
+impl<'a> ApplyRun<'a> {
+    fn empty(tx: &'a store::Tx, now: Moment, built_in: &'a BuiltInOptions) -> Self {
+        Self {
+            tx,
+            now,
+            author_id: None,
+            author_name: String::new(),
+            built_in,
+            is_forced: false,
+            problems: Vec::new(),
+            warnings: Vec::new(),
+            skipped: Skipped::default(),
+            changes: Vec::new(),
+            marks: Marks::default(),
+            objects: ObjectChanges::default(),
+            compared: ChangedFields::default(),
+            touched_hosts: BTreeSet::new(),
+            label_moves: LabelMoves::default(),
+        }
+    }
+}
+
 impl ApplyRun<'_> {
     /// Applies queries and labels before the packs that name them.
     async fn all(&mut self, documents: &[Located]) -> Result<()> {
@@ -263,7 +300,9 @@ impl ApplyRun<'_> {
         self.schedules(documents).await?;
         self.config(documents).await?;
         self.secrets(documents).await?;
-        self.user_roles(documents).await
+        self.user_roles(documents).await?;
+        // Last: what they change is worked out from what all others leave.
+        self.rollouts(documents).await
     }
 
     fn has_changes(&self) -> bool {
@@ -382,22 +421,25 @@ fn check_count(documents: &[Value]) -> Result<()> {
     Ok(())
 }
 
-/// The kind under which changes are kept; `None` for documents that hold secrets, or users.
+/// The kind under which changes are kept; `None` for documents that hold secrets or users, and for rollouts, which keep their own.
 fn object_kind(kind: DocumentKind) -> Option<ObjectKind> {
     match kind {
         DocumentKind::Query => Some(ObjectKind::Query),
         DocumentKind::Pack | DocumentKind::GlobalSchedule => Some(ObjectKind::Pack),
         DocumentKind::Label => Some(ObjectKind::Label),
         DocumentKind::Config | DocumentKind::Options => Some(ObjectKind::Config),
-        DocumentKind::EnrollSecret | DocumentKind::UserRoles => None,
+        DocumentKind::EnrollSecret | DocumentKind::UserRoles | DocumentKind::Rollout => None,
     }
 }
 
 fn permission(kind: DocumentKind) -> Permission {
     match kind {
-        DocumentKind::Query | DocumentKind::Pack | DocumentKind::Label | DocumentKind::GlobalSchedule => {
-            Permission::WriteSchedule
-        }
+        // What a rollout changes is asked for by itself.
+        DocumentKind::Query
+        | DocumentKind::Pack
+        | DocumentKind::Label
+        | DocumentKind::GlobalSchedule
+        | DocumentKind::Rollout => Permission::WriteSchedule,
         DocumentKind::Config | DocumentKind::Options => Permission::WriteConfig,
         DocumentKind::EnrollSecret => Permission::WriteSecrets,
         DocumentKind::UserRoles => Permission::ManageUsers,

@@ -253,6 +253,7 @@ fn of_kind(at: &str, kind: DocumentKind, spec: Value) -> Result<SpecDocument, Pr
         DocumentKind::Options => SpecDocument::Options(spec),
         DocumentKind::EnrollSecret => SpecDocument::EnrollSecret(typed(at, spec)?),
         DocumentKind::UserRoles => SpecDocument::UserRoles(typed(at, spec)?),
+        DocumentKind::Rollout => SpecDocument::Rollout(typed(at, spec)?),
     })
 }
 
@@ -277,5 +278,6 @@ fn key(spec: &SpecDocument) -> (DocumentKind, String) {
         SpecDocument::Config(_) | SpecDocument::Options(_) => (DocumentKind::Options, String::new()),
         SpecDocument::EnrollSecret(_) => (DocumentKind::EnrollSecret, String::new()),
         SpecDocument::UserRoles(_) => (DocumentKind::UserRoles, String::new()),
+        SpecDocument::Rollout(rollout) => (DocumentKind::Rollout, case::fold(&rollout.name)),
     }
 }

@@ -8,6 +8,7 @@
 
 mod fields;
 mod objects;
+mod rollouts;
 mod sizes;
 
 pub use fields::{ChangedFields, FieldChange, content_mark};
@@ -58,6 +59,10 @@ pub struct Draft<'a> {
     pub objects: ObjectChanges,
     /// Where the objects stand in what was sent.
     pub(in crate::fleet) paths: DocumentPaths,
+    /// Whether it takes hosts back to what they were served before, which no check may stand in the way of.
+    pub is_undoing: bool,
+    /// Whether the table guard has looked at all that changes before.
+    pub is_judged: bool,
     activity: Option<(&'static str, Value)>,
 }
 
@@ -178,6 +183,14 @@ impl Changes {
         guarded: impl FnOnce(&BTreeSet<String>) -> Vec<GuardedSql>,
     ) -> Result<()> {
         self.guard.look_ahead(principal, views_of(&self.schedule.plan()), guarded(&self.guard.labels())).await
+    }
+
+    pub(super) fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -355,6 +368,8 @@ impl Changes {
                     dropped_labels: BTreeSet::new(),
                     objects: ObjectChanges::default(),
                     paths: DocumentPaths::default(),
+                    is_undoing: false,
+                    is_judged: false,
                     activity: None,
                 };
                 let value = change(&mut draft).await?;
@@ -364,10 +379,16 @@ impl Changes {
                 // After everything the plan is made of: nothing below changes it. Its generation is the one this
                 // transaction has written and alone can commit, so once it has, this is the plan of that generation.
                 let plan = Plan::load(tx, now, self.schedule.built_in()).await?;
-                sizes::check(&self.schedule, &plan, &assignments)?;
-                let mut verdict = self.guard(principal, &mut draft, &plan).await?;
-                *lock(&requests) = std::mem::take(&mut verdict.requests);
-                let warnings = verdict.into_said()?.warnings;
+                let mut warnings = Vec::new();
+                if !draft.is_undoing {
+                    rollouts::check(&plan)?;
+                    sizes::check(&self.schedule, &plan, &assignments)?;
+                }
+                if !draft.is_undoing && !draft.is_judged {
+                    let mut verdict = self.guard(principal, &mut draft, &plan).await?;
+                    *lock(&requests) = std::mem::take(&mut verdict.requests);
+                    warnings = verdict.into_said()?.warnings;
+                }
                 let activity = activities::add(tx, now, &principal.actor(), kind, &details).await?;
                 object_changes::add(tx, activity, draft.objects.take()).await?;
                 if dry_run {

@@ -111,6 +111,11 @@ impl ObjectChanges {
         self.saved.append(&mut others.saved);
     }
 
+    /// Takes the SQL of changes that will be made later.
+    pub fn save_later(&mut self, mut others: Self) {
+        self.saved.append(&mut others.saved);
+    }
+
     /// Saved queries with new SQL.
     pub(super) fn take_saved(&mut self) -> Vec<SavedSql> {
         std::mem::take(&mut self.saved)

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::fleet::hosts::Assignment;
-use crate::fleet::schedule::{MAX_CONFIG_BYTES, Plan, Schedule};
+use crate::fleet::schedule::{Cohorts, MAX_CONFIG_BYTES, Plan, Schedule};
 use crate::fleet::{Error, Result};
 use crate::store::packs::TargetLabels;
 
@@ -26,8 +26,17 @@ pub(super) fn check(schedule: &Schedule, plan: &Plan, assignments: &HashSet<Arc<
     });
     let possible: Vec<Assignment> = alone.chain(every_pack).collect();
     let largest = schedule.largest_config(plan, assignments.iter().map(|assignment| &**assignment));
+    let bytes_of = |assignment: &Assignment| plan.assemble(assignment).bytes.len();
+    let in_cohorts = |cohorts: Cohorts| {
+        let with = |assignment: &Arc<Assignment>| Assignment { cohorts, ..(**assignment).clone() };
+        let all: Vec<Assignment> = assignments.iter().map(with).collect();
+        plan.largest_config(all.iter(), bytes_of)
+    };
+    // Hosts of cohorts ask for theirs later.
+    let of_cohorts = plan.possible_cohorts().into_iter().filter(|cohorts| !cohorts.is_empty()).map(in_cohorts).max();
+    let largest = largest.max(of_cohorts.unwrap_or_default());
     // Perhaps no host ever gets these: they take no room in the cache.
-    match largest.max(plan.largest_config(possible.iter(), |assignment| plan.assemble(assignment).bytes.len())) {
+    match largest.max(plan.largest_config(possible.iter(), bytes_of)) {
         bytes if bytes <= MAX_CONFIG_BYTES => Ok(()),
         bytes => Err(Error::invalid(
             "base",

@@ -25,7 +25,7 @@ pub(super) fn explain(
     delimiter: &str,
     facts: &HostFacts<'_>,
 ) -> Vec<ExplainedQuery> {
-    let document = plan.options_for(&assignment.platform);
+    let document = plan.options_for(assignment);
     let is_replaced = plan.packs_for(assignment).next().is_some();
     let interval = config.get("options").and_then(|options| seconds(options.get("schedule_default_interval")?));
     let mut explained = Vec::new();

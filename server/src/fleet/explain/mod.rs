@@ -85,7 +85,7 @@ impl ScheduleVerdict {
 fn explain_plan(plan: &Plan, assignment: &Assignment, config: &Value, facts: &HostFacts<'_>) -> Vec<ExplainedQuery> {
     let delimiter = text_option(config, "pack_delimiter").unwrap_or("_");
     let mut explained = inline::explain(plan, assignment, config, delimiter, facts);
-    for pack in &plan.packs {
+    for pack in plan.packs_in(assignment.cohorts) {
         for query in &pack.queries {
             let verdict = verdict(plan, assignment, facts, pack, query);
             explained.push(ExplainedQuery {
@@ -105,7 +105,7 @@ fn explain_plan(plan: &Plan, assignment: &Assignment, config: &Value, facts: &Ho
 /// Whether a pack or the agent options schedule a query of this name, on whatever hosts; `pack` is empty for the top-level
 /// schedule.
 pub(super) fn schedules(plan: &Plan, pack: &str, name: &str) -> bool {
-    plan.pack_named(pack).is_some_and(|pack| pack.query(name).is_some()) || inline::schedules(plan, pack, name)
+    plan.packs_named(pack).any(|pack| pack.query(name).is_some()) || inline::schedules(plan, pack, name)
 }
 
 /// Scheduled queries of packs that a host runs, by the id of the pack and their name, as far as the server can tell.
@@ -113,7 +113,7 @@ pub(super) fn runs_on(plan: &Plan, row: &Model, label_ids: &[i64]) -> BTreeSet<(
     let assignment = plan.assignment_of(row, label_ids);
     let facts = HostFacts::of(row);
     let mut runs = BTreeSet::new();
-    for pack in &plan.packs {
+    for pack in plan.packs_in(assignment.cohorts) {
         let queries = pack.queries.iter().filter(|query| verdict(plan, &assignment, &facts, pack, query).runs);
         runs.extend(queries.map(|query| (pack.id, query.name.clone())));
     }

@@ -159,7 +159,7 @@ fn planned<'a>(guard: &'a Guard, plan: &'a Plan) -> Vec<PlannedSql<'a>> {
     let mut all = Vec::new();
     let guarded: BTreeMap<&str, Option<i64>> =
         guard.labels().into_iter().map(|label| (label, plan.label_id(label))).collect();
-    for pack in plan.packs.iter().filter(|pack| !pack.is_disabled) {
+    for pack in plan.packs_of_all().filter(|pack| !pack.is_disabled) {
         // Hosts may have any label beside those that the pack asks for, now or later; only those that it excludes they have not.
         let is_excluded =
             |label: &str| guarded.get(label).copied().flatten().is_some_and(|id| pack.targets.excluded.contains(&id));
@@ -180,7 +180,7 @@ fn planned<'a>(guard: &'a Guard, plan: &'a Plan) -> Vec<PlannedSql<'a>> {
         let name = plan.label_name(label.id).unwrap_or_default();
         all.push(PlannedSql { kind: SqlKind::Label, sql: &label.sql, runs_for: FOR_ALL, at: PlannedAt::Label(name) });
     }
-    for (at, document) in documents(&plan.agent_options) {
+    for (at, document) in plan.options_of_all().flat_map(documents) {
         OptionsSql(&mut all).document(&at, document);
     }
     all
@@ -199,7 +199,7 @@ fn documents(options: &Value) -> impl Iterator<Item = (String, &Value)> {
 /// The views of agent options: one set for each document.
 pub(in crate::fleet) fn views_of(plan: &Plan) -> Vec<Views> {
     let mut sets: Vec<Views> = Vec::new();
-    for (_, document) in documents(&plan.agent_options) {
+    for (_, document) in plan.options_of_all().flat_map(documents) {
         let views = document.get("views").and_then(Value::as_object).into_iter().flatten();
         let views = views.filter_map(|(name, sql)| Some((name.clone(), sql.as_str()?.to_owned()))).collect();
         if !sets.contains(&views) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 
 use arc_swap::ArcSwapOption;
 
-use crate::fleet::schedule::{Assembled, Edition};
+use crate::fleet::schedule::{Assembled, Cohorts, Edition};
 use crate::lock::lock;
 
 /// Assignments that nobody has any more are looked for when there are this many, and whenever there are twice as many as were
@@ -21,8 +21,10 @@ pub struct Assignment {
     /// Sorted.
     pub label_ids: Box<[i64]>,
     /// Labels that packs exclude and of which it is not known whether the host is in them, sorted; only while a config is being
-    /// chosen ([`crate::fleet::schedule::Plan::with_unknown`]).
+    /// chosen ([`crate::fleet::schedule::Plan::with_host`]).
     pub unknown_label_ids: Box<[i64]>,
+    /// The rollouts whose new version one host gets; only while a config is being chosen, too.
+    pub cohorts: Cohorts,
 }
 
 /// An assignment that hosts share, and the config that was made for it last.

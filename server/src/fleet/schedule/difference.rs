@@ -30,7 +30,7 @@ impl<'a> PlanDifference<'a> {
     /// Whether hosts that have had one assignment and will have another get another config.
     pub fn changes(&mut self, before: &Assignment, after: &Assignment) -> bool {
         let (old, new) = (self.old, self.new);
-        if !self.has_same_options(&before.platform) {
+        if !self.has_same_options(before) {
             return true;
         }
         let mut new_packs = new.packs_for(after);
@@ -41,13 +41,14 @@ impl<'a> PlanDifference<'a> {
         !is_same || new_packs.next().is_some()
     }
 
-    fn has_same_options(&mut self, platform: &str) -> bool {
-        if let Some(known) = self.options.get(platform) {
+    /// Hosts outside of all cohorts are compared.
+    fn has_same_options(&mut self, assignment: &Assignment) -> bool {
+        if let Some(known) = self.options.get(&assignment.platform) {
             return *known;
         }
-        let of = |plan: &Plan| -> Map<String, Value> { plan.options_for(platform) };
+        let of = |plan: &Plan| -> Map<String, Value> { plan.options_for(assignment) };
         let is_same = of(self.old) == of(self.new);
-        self.options.insert(platform.into(), is_same);
+        self.options.insert(assignment.platform.clone(), is_same);
         is_same
     }
 }

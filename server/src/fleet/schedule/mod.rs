@@ -21,6 +21,7 @@ mod options;
 mod pack;
 mod plan;
 mod retired;
+mod rollout;
 #[cfg(test)]
 mod tests;
 
@@ -42,6 +43,7 @@ pub use plan::{Edition, Plan, load_retired};
 #[cfg(test)]
 pub use retired::Retired;
 pub use retired::{KEEP_DAYS, RemovedFlag};
+pub use rollout::{Cohort, Cohorts, PlannedRollout, RolloutChange};
 
 use self::cache::ConfigCache;
 use super::hosts::{Assignment, Host};
@@ -149,13 +151,13 @@ impl Schedule {
         // Before the labels themselves, which may be newer then.
         let asked_at = host.labels_asked_at();
         let assignment = host.assignment.load();
-        let config = match plan.with_unknown(&assignment, asked_at) {
+        let config = match plan.with_host(&assignment, host.id, asked_at) {
             Cow::Borrowed(_) => assignment.config(plan.edition()).unwrap_or_else(|| {
                 let config = self.configs.config(&plan, &assignment);
                 assignment.has_config(plan.edition(), &config);
                 config
             }),
-            Cow::Owned(with_unknown) => self.configs.config(&plan, &with_unknown),
+            Cow::Owned(of_host) => self.configs.config(&plan, &of_host),
         };
         if config.bytes.len() <= MAX_CONFIG_BYTES {
             if host.config.is_served(&config) {
@@ -184,7 +186,7 @@ impl Schedule {
     /// As there.
     pub fn look_up_of(&self, plan: &Plan, host: &Host) -> Result<Bytes> {
         let asked_at = host.labels_asked_at();
-        self.look_up(plan, &plan.with_unknown(&host.assignment.load(), asked_at), Some(host))
+        self.look_up(plan, &plan.with_host(&host.assignment.load(), host.id, asked_at), Some(host))
     }
 
     /// What [`Schedule::config_for`] would answer a host with this assignment, without answering it.

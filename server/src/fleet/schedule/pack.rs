@@ -1,3 +1,5 @@
+use serde::{Deserialize, Serialize};
+
 use crate::fleet::Result;
 use crate::fleet::hosts::Assignment;
 use crate::store::Error;
@@ -5,7 +7,7 @@ use crate::store::entity;
 use crate::store::packs::TargetLabels;
 
 /// A pack as it is served.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedPack {
     pub id: i64,
     pub name: String,
@@ -19,7 +21,7 @@ pub struct PlannedPack {
 }
 
 /// A scheduled query with the SQL of the saved query it names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScheduledQuery {
     pub name: String,
     pub sql: String,

@@ -9,6 +9,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::assemble::{self, Assembled};
 use super::retired::Retired;
+use super::rollout::{self, Cohorts, OfferedPack, PlannedRollout, offered, rollout_platforms};
 use super::{BuiltInOptions, PlannedPack, ScheduledQuery, options};
 use crate::clock::Moment;
 use crate::fleet::hosts::{Assignment, BUILTIN, BuiltinLabel, means_platform};
@@ -37,8 +38,12 @@ pub struct Plan {
     /// `{config, overrides}`.
     pub agent_options: Value,
     pub(super) retired: Retired,
-    /// Sorted by name.
+    /// Sorted by name. What rollouts put in the place of some, or beside them, is not among them.
     pub packs: Vec<PlannedPack>,
+    /// Those that decide about configs.
+    pub rollouts: Vec<PlannedRollout>,
+    /// Packs of rollouts.
+    pub(super) offered: Vec<OfferedPack>,
     labels: BTreeMap<i64, String>,
     dynamic: Vec<DynamicLabel>,
     builtin: Vec<(i64, BuiltinLabel)>,
@@ -105,7 +110,9 @@ impl DynamicLabel {
 pub(super) struct AssemblyKey {
     /// The platform, if its hosts do not get the same options as all others.
     variant: Option<Box<str>>,
-    /// Positions in `packs`.
+    /// The rollouts that change the options.
+    options: Cohorts,
+    /// Positions in `packs`, and behind them in `offered`.
     packs: Box<[usize]>,
 }
 
@@ -158,7 +165,13 @@ impl Plan {
             );
         }
         let packs = load_packs(db).await?;
-        let excludes = |label: &labels::Model| packs.iter().any(|pack| pack.targets.excluded.contains(&label.id));
+        let (rollouts, rollouts_outdated_at) = rollout::load(db, now).await?;
+        let outdated_at = outdated_at.min(rollouts_outdated_at);
+        let offered = offered(&packs, &rollouts);
+        let excludes = |label: &labels::Model| {
+            let mut all = packs.iter().chain(offered.iter().map(|offered| &offered.pack));
+            all.any(|pack| pack.targets.excluded.contains(&label.id))
+        };
         let mut excluded: Vec<ExcludedLabel> =
             labels.iter().filter(|label| excludes(label)).filter_map(ExcludedLabel::of).collect();
         excluded.sort_by_key(|label| label.id);
@@ -170,6 +183,8 @@ impl Plan {
             agent_options,
             retired,
             packs,
+            rollouts,
+            offered,
             labels: labels.into_iter().map(|label| (label.id, label.name)).collect(),
             builtin,
             secrets,
@@ -194,6 +209,14 @@ impl Plan {
     #[cfg(test)]
     pub(in crate::fleet) fn with_labels(mut self, ids: impl IntoIterator<Item = i64>) -> Self {
         self.labels = ids.into_iter().map(|id| (id, id.to_string())).collect();
+        self
+    }
+
+    /// The same with these rollouts.
+    #[cfg(test)]
+    pub(in crate::fleet) fn with_rollouts(mut self, rollouts: Vec<PlannedRollout>) -> Self {
+        self.offered = offered(&self.packs, &rollouts);
+        self.rollouts = rollouts;
         self
     }
 
@@ -265,8 +288,10 @@ impl Plan {
     }
 
     /// Packs that hosts with this assignment get, by name.
-    pub fn packs_for<'a>(&'a self, assignment: &'a Assignment) -> impl Iterator<Item = &'a PlannedPack> {
-        self.packs.iter().filter(|pack| pack.is_for(assignment))
+    pub fn packs_for(&self, assignment: &Assignment) -> impl Iterator<Item = &PlannedPack> {
+        let mut packs: Vec<&PlannedPack> = self.chosen(assignment).filter_map(|position| self.pack(position)).collect();
+        packs.sort_by(|one, other| one.name.cmp(&other.name));
+        packs.into_iter()
     }
 
     /// Whether packs exclude labels of which it may not be known whether a host is in them that was asked at this moment last.
@@ -274,40 +299,63 @@ impl Plan {
         asked_at < self.excludes_since
     }
 
-    /// The assignment with the labels that packs exclude and that are not known of a host which was asked about labels at this moment
-    /// last. Of nearly all hosts all are known, which takes one comparison.
-    pub fn with_unknown<'a>(&self, assignment: &'a Assignment, asked_at: Moment) -> Cow<'a, Assignment> {
-        if !self.may_exclude_unknown(asked_at) {
+    /// The assignment of a host with the cohorts it is in, and with the labels that packs exclude and that are not known of it, if
+    /// it was asked about labels at this moment last. While there is no rollout, all is known of nearly all hosts, which takes two
+    /// comparisons.
+    pub fn with_host<'a>(&self, assignment: &'a Assignment, host_id: i64, asked_at: Moment) -> Cow<'a, Assignment> {
+        let cohorts = self.cohorts_of(host_id, assignment);
+        let unknown_label_ids = self.unknown_of(assignment, asked_at);
+        if unknown_label_ids.is_empty() && cohorts.is_empty() {
             return Cow::Borrowed(assignment);
+        }
+        Cow::Owned(Assignment { unknown_label_ids, cohorts, ..assignment.clone() })
+    }
+
+    fn unknown_of(&self, assignment: &Assignment, asked_at: Moment) -> Box<[i64]> {
+        if !self.may_exclude_unknown(asked_at) {
+            return Box::default();
         }
         let unknown = self.excluded.iter().filter(|label| !label.is_known(&assignment.platform, asked_at));
-        let unknown_label_ids: Box<[i64]> = unknown.map(|label| label.id).collect();
-        if unknown_label_ids.is_empty() {
-            return Cow::Borrowed(assignment);
-        }
-        Cow::Owned(Assignment { unknown_label_ids, ..assignment.clone() })
+        unknown.map(|label| label.id).collect()
     }
 
     /// The assignment of a host with this row and these labels (sorted), with what is not known of it.
     pub fn assignment_of(&self, row: &entity::hosts::Model, label_ids: &[i64]) -> Assignment {
         let assignment =
             Assignment { platform: row.platform.as_str().into(), label_ids: label_ids.into(), ..Assignment::default() };
-        self.with_unknown(&assignment, row.label_updated_at).into_owned()
+        self.with_host(&assignment, row.id, row.label_updated_at).into_owned()
     }
 
     /// Platforms whose hosts do not get the same options as all others.
     pub fn platforms(&self) -> BTreeSet<&str> {
-        options::overridden_platforms(&self.agent_options).chain(self.retired.platforms()).map(String::as_str).collect()
+        let own = options::overridden_platforms(&self.agent_options).chain(self.retired.platforms());
+        own.map(String::as_str).chain(self.rollouts.iter().flat_map(rollout_platforms)).collect()
     }
 
-    fn has_own_options(&self, platform: &str) -> bool {
-        options::override_for(&self.agent_options, platform).is_some() || self.retired.is_apart(platform)
+    fn has_own_options(&self, assignment: &Assignment) -> bool {
+        let platform = &*assignment.platform;
+        options::override_for(&self.agent_options, platform).is_some()
+            || self.retired.is_apart(platform)
+            || self
+                .options_rollouts(assignment)
+                .any(|(_, rollout, _)| rollout_platforms(rollout).any(|apart| apart == platform))
     }
 
-    /// The options document for a platform.
-    pub fn options_for(&self, platform: &str) -> Map<String, Value> {
-        let mut document = options::document_for(&self.agent_options, platform).cloned().unwrap_or_default();
-        self.retired.of(platform).put_into(&mut document);
+    /// The options document of hosts with this assignment.
+    pub fn options_for(&self, assignment: &Assignment) -> Map<String, Value> {
+        let platform = &*assignment.platform;
+        let new = self.options_rollouts(assignment).find(|(_, rollout, _)| rollout.is_served());
+        let (agent_options, retired) = match new {
+            Some((_, _, options)) => (&options.new, &options.retired),
+            None => (&self.agent_options, &self.retired),
+        };
+        let mut document = options::document_for(agent_options, platform).cloned().unwrap_or_default();
+        retired.of(platform).put_into(&mut document);
+        for (_, rollout, _) in self.options_rollouts(assignment) {
+            if let Some(remains) = &rollout.remains {
+                remains.of(platform).put_into(&mut document);
+            }
+        }
         document
     }
 
@@ -316,9 +364,11 @@ impl Plan {
     }
 
     pub(super) fn key(&self, assignment: &Assignment) -> AssemblyKey {
+        let options = self.options_rollouts(assignment);
         AssemblyKey {
-            variant: self.has_own_options(&assignment.platform).then(|| assignment.platform.clone()),
-            packs: (0..self.packs.len()).filter(|i| self.packs[*i].is_for(assignment)).collect(),
+            variant: self.has_own_options(assignment).then(|| assignment.platform.clone()),
+            options: options.fold(Cohorts::default(), |cohorts, (position, ..)| cohorts.with(position)),
+            packs: self.chosen(assignment).collect(),
         }
     }
 
@@ -335,7 +385,7 @@ impl Plan {
 
     /// Assembles the config for an assignment.
     pub fn assemble(&self, assignment: &Assignment) -> Assembled {
-        assemble::assemble(self.options_for(&assignment.platform), self.packs_for(assignment))
+        assemble::assemble(self.options_for(assignment), self.packs_for(assignment))
     }
 }
 

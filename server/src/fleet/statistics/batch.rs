@@ -8,14 +8,16 @@ use std::sync::Arc;
 use super::Statistics;
 use super::batch_changes::{BatchChanges, FoldedHost};
 use super::cost_rows::put_costs;
-use super::fold::{LastSample, ResolvedSample, fold};
+use super::difference::Runs;
+use super::fold::{Folded, LastSample, ResolvedSample, fold};
 use super::known::KnownSchedule;
 use super::query_costs::Group;
 use super::restarts::NotedRestarts;
-use super::sample::WorkerId;
+use super::sample::{WorkerId, sql_hash};
 use super::versions::KnownVersions;
 use super::waiting::WaitingSample;
 use crate::clock::Moment;
+use crate::fleet::rollouts::{Reported, ReportedQuery, RolloutWatch};
 use crate::store::entity::{denylisted_queries, schedule_samples, worker_restarts};
 use crate::store::statistics::{events, samples};
 use crate::store::{self, Tx};
@@ -62,14 +64,17 @@ impl Statistics {
         .await?;
         self.versions.read(tx, last.values().flat_map(LastSample::version_ids)).await?;
         let (known, gap) = (self.versions.known(), self.shortest_gap().as_secs());
+        let watch = RolloutWatch::of(self.schedule.plan(), sql_hash);
         let all = part.len() as u64;
-        let (changes, rows) = beside({
+        let (changes, rows, watch) = beside({
             let stored = Arc::clone(&stored);
             move || {
                 let is_there = |host_id: &i64| stored.contains_key(host_id) || held.contains(host_id);
-                let changes = fold_all(part.iter().filter(|(id, _)| is_there(id)), &last, &known, gap);
+                let mut watch = watch;
+                let there = part.iter().filter(|(id, _)| is_there(id));
+                let changes = fold_all(there, &last, &known, gap, watch.as_mut());
                 let rows = rows(&changes);
-                (changes, rows)
+                (changes, rows, watch)
             }
         })
         .await?;
@@ -80,6 +85,9 @@ impl Statistics {
         put_denylist(tx, &changes).await?;
         let restarts = put_restarts(tx, changes.restarts, self.restarts_since()).await?;
         let too_large = put_costs(tx, self.node.id(), changes.costs).await?;
+        for counts in watch.into_iter().flat_map(|watch| watch.rows(self.node.id())) {
+            store::rollouts::count(tx, &counts).await?;
+        }
         Ok(FoldedBatch { folded, late: all - folded, restarts, too_large })
     }
 }
@@ -125,15 +133,54 @@ fn fold_all<'a>(
     last: &BTreeMap<i64, LastSample>,
     known: &KnownVersions,
     shortest_gap: u64,
+    mut watch: Option<&mut RolloutWatch>,
 ) -> BatchChanges {
     let mut changes = BatchChanges::default();
     for (host_id, ready) in samples {
         let last = last.get(host_id);
         if let Some(folded) = fold(last, &ready.sample, shortest_gap, |version_id| known.name_id(version_id)) {
+            if let Some(watch) = watch.as_deref_mut() {
+                tell(watch, ready, last, &folded, known);
+            }
             changes.note(*host_id, ready, folded, last.is_none(), known);
         }
     }
     changes
+}
+
+/// Tells rollouts what a sample says.
+fn tell(
+    watch: &mut RolloutWatch,
+    ready: &ReadySample,
+    last: Option<&LastSample>,
+    folded: &Folded,
+    known: &KnownVersions,
+) {
+    let sampled = folded.last.known.queries.iter().filter(|query| query.gone == 0);
+    let reported = Reported {
+        since: last.map(|last| last.received),
+        at: folded.last.received,
+        memory_bytes: sampled.map(|query| query.counters.memory()).fold(0, u64::saturating_add),
+        is_restarted: folded.restart.is_some_and(|restart| !restart.is_upgrade),
+        is_stalled: folded.stalled_since.is_some(),
+    };
+    let mut queries: BTreeMap<i64, Runs> = folded.denylisted.iter().map(|id| (*id, Runs::default())).collect();
+    queries.extend(folded.runs.iter().map(|query| (query.version_id, query.runs)));
+    let query = |(version_id, runs): (&i64, &Runs)| {
+        let (name, key) = (known.name(*version_id)?, known.key(*version_id)?);
+        Some(ReportedQuery {
+            pack: &name.pack,
+            name: &name.name,
+            sql_hash: key.sql_hash,
+            runs: runs.runs,
+            cpu_ms: runs.user_ms.saturating_add(runs.system_ms),
+            output_bytes: runs.output_bytes,
+            memory_bytes: runs.memory_bytes,
+            is_denylisted: folded.denylisted.contains(version_id),
+        })
+    };
+    let queries: Vec<ReportedQuery<'_>> = queries.iter().filter_map(query).collect();
+    watch.note(&ready.waiting.host, &reported, &queries);
 }
 
 fn rows(changes: &BatchChanges) -> Vec<schedule_samples::Model> {

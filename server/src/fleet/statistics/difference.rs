@@ -49,7 +49,7 @@ pub(super) fn difference(before: &Counters, after: &Counters, since: Since) -> R
         system_ms: after.system_ms - base.system_ms,
         wall_ms: after.wall_ms - base.wall_ms,
         output_bytes: after.output_bytes - base.output_bytes,
-        memory_bytes: if after.last_memory > 0 { after.last_memory } else { after.average_memory },
+        memory_bytes: after.memory(),
     }
 }
 

@@ -27,6 +27,7 @@ mod close;
 mod cost;
 mod cost_rows;
 mod difference;
+mod failed;
 mod fold;
 mod known;
 mod query_costs;
@@ -53,6 +54,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(in crate::fleet) use agent_version::AgentVersion;
+pub use failed::{FailedTimes, failed_queries};
 pub(in crate::fleet) use read::wanted;
 pub use read_query::QuerySpan;
 pub(in crate::fleet) use sample::{SQL, Sample};
@@ -61,6 +63,7 @@ pub use trends::QueryTrends;
 
 pub use crate::store::statistics::events::DenylistFilter;
 
+use self::failed::FailedQueries;
 use self::questions::QuestionRate;
 use self::recent_costs::RecentCosts;
 use self::served_configs::ServedConfigs;
@@ -86,6 +89,7 @@ pub struct Statistics {
     config: config::Statistics,
     waiting: WaitingSamples,
     stopped: StoppedQueries,
+    failed: FailedQueries,
     questions: QuestionRate,
     configs: Arc<ServedConfigs>,
     versions: Versions,
@@ -118,6 +122,7 @@ impl Statistics {
             config,
             waiting: WaitingSamples::default(),
             stopped: StoppedQueries::default(),
+            failed: FailedQueries::default(),
             questions: QuestionRate::default(),
             configs: Arc::default(),
             versions: Versions::default(),
@@ -157,12 +162,12 @@ impl Statistics {
     /// When the database does not answer; then the next call writes them.
     pub async fn write(&self, everything: bool) -> Result<()> {
         // One that fails does not stop the other.
-        let stopped = self.write_stopped().await;
+        let (stopped, failed) = (self.write_stopped().await, self.write_failed().await);
         let now = self.clock.now();
         if everything || self.waiting.is_due(now.minus(self.config.write_interval)) {
             self.write_waiting().await?;
         }
-        stopped
+        stopped.and(failed)
     }
 }
 
@@ -172,4 +177,4 @@ fn is_broken(table: &'static str, key: i64) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::fleet) mod tests;

@@ -77,6 +77,11 @@ pub(super) struct Counters {
 }
 
 impl Counters {
+    /// What a run takes, as far as the agent says.
+    pub fn memory(&self) -> u64 {
+        if self.last_memory > 0 { self.last_memory } else { self.average_memory }
+    }
+
     /// Whether none of the cumulative numbers is lower than before.
     pub fn go_on_from(&self, before: &Self) -> bool {
         self.executions >= before.executions

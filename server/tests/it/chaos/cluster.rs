@@ -18,6 +18,9 @@ const FLAGS: [&str; 4] = [
     "session_logins_per_minute=1000",
 ];
 
+/// Lines of each server that a failed test shows.
+const LINES_SAID: usize = 200;
+
 const FOLLOWED: &str = r#"muster_task_runs_total{outcome="done",task="follow"}"#;
 
 /// Two real servers with TLS over one MariaDB and one Redis, both reached through proxies.
@@ -127,6 +130,18 @@ impl Cluster {
     pub async fn readiness(&self, server: usize) -> (u16, Value) {
         let answer = self.rest[server].get("/readyz").await;
         (answer.status, answer.json())
+    }
+
+    /// The latest lines that the servers have logged.
+    pub fn said(&self) -> String {
+        let mut all = String::new();
+        for server in self.servers.iter().flatten() {
+            let said = server.said();
+            let lines: Vec<&str> = said.lines().rev().take(LINES_SAID).collect();
+            all.extend(lines.into_iter().rev().flat_map(|line| [line, "\n"]));
+            all.push('\n');
+        }
+        all
     }
 
     /// Waits until both servers say that everything works, without help.

@@ -15,8 +15,8 @@ use crate::support::{Passage, eventually};
 /// How much later what goes to a slow part arrives. More than `redis.read_timeout`, less than `osquery.store_timeout`.
 const LATE: Duration = Duration::from_millis(1_200);
 
-/// How far a clock is off: clocks must agree within five seconds.
-const SKEW: [&str; 2] = ["+4s", "-4s"];
+/// How many seconds a clock is off: clocks must agree within five seconds.
+const SKEW: [i64; 2] = [4, -4];
 
 /// Bytes that the log of results may still grow before the disk of a server counts as full.
 const ROOM: u64 = 2_000;
@@ -116,7 +116,7 @@ impl fmt::Display for Fault {
 pub struct Strike {
     pub faults: Vec<Fault>,
     server: usize,
-    skew: &'static str,
+    skew: i64,
     pub lasts: Duration,
 }
 
@@ -131,7 +131,14 @@ impl Strike {
             faults.sort();
         }
         let lasts = random.random_range(Duration::from_secs(1)..longest);
-        Self { faults, server: random.random_range(0..2), skew: SKEW.choose(random).unwrap(), lasts }
+        Self { faults, server: random.random_range(0..2), skew: *SKEW.choose(random).unwrap(), lasts }
+    }
+
+    /// A server, the leading one, or the database is killed.
+    pub fn kill(random: &mut StdRng) -> Self {
+        let fault = *[Fault::KillServer, Fault::KillLeader, Fault::KillDatabase].choose(random).unwrap();
+        let lasts = random.random_range(Duration::from_millis(200)..Duration::from_secs(2));
+        Self { faults: vec![fault], server: random.random_range(0..2), skew: SKEW[0], lasts }
     }
 
     pub async fn begin(&mut self, cluster: &mut Cluster, authority: &Authority) {
@@ -147,6 +154,8 @@ impl Strike {
                     stop(cluster, self.server).await;
                     cluster.setups[self.server].set_clock_off(Some(self.skew));
                     cluster.start_again(self.server).await;
+                    let off = clock_of(cluster, self.server).await - jiff::Timestamp::now().as_second();
+                    assert!((off - self.skew).abs() <= 2, "the clock is off by {off} s, not by {} s", self.skew);
                 }
                 Fault::FillDisk => {
                     let size = std::fs::metadata(cluster.setups[self.server].results()).map_or(0, |file| file.len());
@@ -212,6 +221,12 @@ async fn leader(cluster: &Cluster) -> Option<usize> {
         }
     }
     None
+}
+
+/// The time of a server, in seconds since 1970.
+async fn clock_of(cluster: &Cluster, server: usize) -> i64 {
+    let answer = cluster.rest[server].get("/healthz").await;
+    jiff::fmt::rfc2822::parse(answer.headers["date"].to_str().unwrap()).unwrap().timestamp().as_second()
 }
 
 async fn stop(cluster: &mut Cluster, server: usize) {

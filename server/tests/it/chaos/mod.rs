@@ -12,6 +12,7 @@ mod leases;
 mod live;
 mod random;
 mod redis;
+mod rollouts;
 mod servers;
 mod upgrade;
 

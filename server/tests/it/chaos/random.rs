@@ -19,7 +19,7 @@ use super::fleet::{Fleet, Page};
 use super::invariants::{Checked, Doubled, check};
 use super::servers::balance;
 use super::{RECOVERED_WITHIN, cluster_permit};
-use crate::support::eventually;
+use crate::support::eventually_ok;
 
 /// Seconds that hosts have to answer a live query.
 const DEADLINE: u64 = 60;
@@ -182,12 +182,23 @@ async fn watch(cluster: &Cluster, fleet: &Fleet, jobs: &[LiveJob], lasts: Durati
 /// Waits until all live queries are over, with every target in a final state that both servers agree on.
 async fn end_all(cluster: &Cluster, jobs: &mut Vec<LiveJob>, report: &mut ChaosReport) {
     for job in jobs.drain(..) {
-        let counts = eventually("a live query is over", OVER_WITHIN, async || {
-            let [one, other] = [job.look(&cluster.rest[0]).await?, job.look(&cluster.rest[1]).await?];
-            let is_over = one.status != LiveStatus::Open && other.status != LiveStatus::Open;
-            (is_over && one.counts == other.counts).then_some(one.counts)
-        })
-        .await;
+        let over = eventually_ok(OVER_WITHIN, async || {
+            let looks = [job.look(&cluster.rest[0]).await, job.look(&cluster.rest[1]).await];
+            match &looks {
+                [Some(one), Some(other)]
+                    if one.status != LiveStatus::Open
+                        && other.status != LiveStatus::Open
+                        && one.counts == other.counts =>
+                {
+                    Ok(one.counts.clone())
+                }
+                _ => Err(looks),
+            }
+        });
+        let counts = match over.await {
+            Ok(counts) => counts,
+            Err(looks) => panic!("a live query is not over within {OVER_WITHIN:?}: {looks:#?}\n{}", cluster.said()),
+        };
         assert_eq!(counts.pending + counts.sent, 0, "{counts:?}");
         report.live_queries += 1;
         for (state, targets) in [

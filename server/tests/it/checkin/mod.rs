@@ -4,6 +4,7 @@ mod asking;
 mod excluding;
 mod labels;
 mod parking;
+mod rollouts;
 pub mod schema;
 pub mod statistics;
 mod writes;

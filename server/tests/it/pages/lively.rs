@@ -52,6 +52,19 @@ spec:
   queries:
   - {query: file hashes, interval: 60}
   - {query: processes, name: processes again, interval: 60, platform: windows}
+---
+kind: rollout
+spec:
+  name: sockets of servers
+  cohorts: [{percent: 50}, {percent: 100}]
+  documents:
+  - kind: pack
+    spec:
+      name: servers
+      platform: windows
+      targets: {labels: [web servers]}
+      queries:
+      - {query: open sockets, name: sockets of servers, interval: 600}
 ";
 
 /// A host whose queries cost what their tables suggest.

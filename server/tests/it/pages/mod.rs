@@ -21,7 +21,7 @@ mod statements;
 use crate::support::{TestServer, Visitor};
 
 /// Every page of a lively fleet, and the least role that may look at it.
-pub const PAGES: [(&str, &str); 38] = [
+pub const PAGES: [(&str, &str); 40] = [
     ("/", "observer"),
     ("/overview/part", "observer"),
     ("/hosts", "observer"),
@@ -36,6 +36,8 @@ pub const PAGES: [(&str, &str); 38] = [
     ("/queries/1", "observer"),
     ("/packs", "maintainer"),
     ("/packs/1", "maintainer"),
+    ("/rollouts", "maintainer"),
+    ("/rollouts/1", "maintainer"),
     ("/labels", "observer"),
     ("/watchdog", "observer"),
     ("/live", "observer"),

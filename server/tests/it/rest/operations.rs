@@ -41,6 +41,24 @@ struct Sample {
     least: Option<Least>,
 }
 
+/// A rollout of a pack that nothing else names.
+const ROLLOUT: &str = r#"
+apiVersion: v1
+kind: rollout
+spec:
+  name: new pack
+  documents:
+    - kind: pack
+      spec:
+        name: rolled out
+        targets:
+          labels: [All Hosts]
+        queries:
+          - query: uptime
+            name: up
+            interval: 600
+"#;
+
 /// A server with all objects that the requests name.
 pub async fn furnished() -> TestServer {
     let server = TestServer::start().await;
@@ -49,6 +67,7 @@ pub async fn furnished() -> TestServer {
     let mut agent = server.address.agent_of(identity);
     assert!(agent.enroll().await.verdict.is_success());
     server.rest.apply_yaml(super::DOCUMENTS).await;
+    server.rest.apply_yaml(ROLLOUT).await;
     let outcome = Carver::numbered(1, 4, b"an archive".to_vec()).send(&agent).await;
     assert_eq!(outcome, CarveOutcome::Success { left_out: Vec::new() });
     // Requests of somebody else.
@@ -266,6 +285,12 @@ fn samples() -> Vec<Sample> {
         get("/approvals"),
         Sample { path: "approvals/aaaaaaaaaaaa/grant", ..post("/approvals/{key}/grant", json!({})) },
         Sample { path: "approvals/bbbbbbbbbbbb/deny", ..post("/approvals/{key}/deny", json!({})) },
+        get("/rollouts"),
+        named("/rollouts/{name}", "rollouts/new%20pack"),
+        Sample { path: "rollouts/new%20pack/pause", ..post("/rollouts/{name}/pause", json!({})) },
+        Sample { path: "rollouts/new%20pack/resume", ..post("/rollouts/{name}/resume", json!({})) },
+        Sample { path: "rollouts/new%20pack/promote", ..post("/rollouts/{name}/promote", json!({})) },
+        Sample { path: "rollouts/new%20pack/abort", ..post("/rollouts/{name}/abort", json!({})) },
         post("/hosts/delete", json!({ "ids": [] })),
         delete("/hosts/{id}", "hosts/1"),
         // Last, since it ends the session it is tried with.

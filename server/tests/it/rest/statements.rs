@@ -37,7 +37,7 @@ async fn a_change_takes_few_statements() {
                 send(&server, "POST", "labels", Some(&label)).await;
             })
             .await,
-            17.0,
+            18.0,
         ),
         (
             "POST /spec/apply with one query",
@@ -46,7 +46,7 @@ async fn a_change_takes_few_statements() {
                 server.rest.apply(&[spec]).await;
             })
             .await,
-            15.0,
+            16.0,
         ),
         (
             "PATCH /queries/{id}",
@@ -55,7 +55,7 @@ async fn a_change_takes_few_statements() {
                 send(&server, "PATCH", &query, Some(&changed)).await;
             })
             .await,
-            22.0,
+            23.0,
         ),
     ];
     let is_met = counted.iter().all(|(_, statements, most)| (1.0..=*most).contains(statements));

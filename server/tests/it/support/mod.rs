@@ -2,6 +2,7 @@
 
 mod agents;
 mod browser;
+mod clock_off;
 mod database;
 mod lines;
 mod load;

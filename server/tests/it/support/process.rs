@@ -8,7 +8,8 @@ use std::time::Duration;
 use agent_compat::transport::Trust;
 use tempfile::TempDir;
 
-use super::{Address, eventually, mariadb, on_mariadb, on_redis};
+use super::clock_off::clock_off;
+use super::{Address, eventually, eventually_ok, mariadb, on_mariadb, on_redis};
 
 /// A flag that servers of older versions do not have.
 const UNKNOWN_TO_OLDER: &str = "--carves_dir=";
@@ -26,8 +27,8 @@ pub struct ServerSetup {
     /// The certificate of whom agents trust, if it is not the server's own.
     authority: Option<PathBuf>,
     survives_full_disks: bool,
-    /// How far the server's clock is off, as `faketime` writes it.
-    clock_off: Option<&'static str>,
+    /// What sets the server's clock off.
+    clock_off: Option<PathBuf>,
 }
 
 impl ServerSetup {
@@ -98,9 +99,9 @@ impl ServerSetup {
         self.survives_full_disks = true;
     }
 
-    /// From the next start on, shows the server a time that is off, such as `+4s`; or the right one (`None`).
-    pub fn set_clock_off(&mut self, clock_off: Option<&'static str>) {
-        self.clock_off = clock_off;
+    /// Sets the server's wall clock off by so many seconds from its next start on, or right again.
+    pub fn set_clock_off(&mut self, seconds: Option<i64>) {
+        self.clock_off = seconds.map(clock_off);
     }
 
     /// Makes or migrates the tables of MySQL.
@@ -153,10 +154,8 @@ impl ServerSetup {
         if self.survives_full_disks {
             words.extend(["/bin/bash", "-c", "trap '' XFSZ; exec \"$@\"", "bash"].map(str::to_owned));
         }
-        if let Some(off) = self.clock_off {
-            // Not by the command `faketime`, which stays the parent of what it starts.
-            words.extend(["/usr/bin/env", "DONT_FAKE_MONOTONIC=1"].map(str::to_owned));
-            words.extend([format!("LD_PRELOAD={}", faketime().display()), format!("FAKETIME={off}")]);
+        if let Some(library) = &self.clock_off {
+            words.extend(["/usr/bin/env".to_owned(), format!("LD_PRELOAD={}", library.display())]);
         }
         words.extend([program, "serve".to_owned(), "--until-stdin-closes".to_owned()]);
         words.extend(flags);
@@ -187,13 +186,15 @@ impl ServerSetup {
             }
         });
         let mut process = ServerProcess { child, stdin: Some(stdin), said };
-        eventually("the server listens", START, async || {
+        let listens = eventually_ok(START, async || {
             let has_ended = process.child.try_wait().unwrap();
             let said = process.said();
             assert!(has_ended.is_none(), "the server ended at its start: {said}");
-            said.contains(" listening ").then_some(())
-        })
-        .await;
+            if said.contains(" listening ") { Ok(()) } else { Err(said) }
+        });
+        if let Err(said) = listens.await {
+            panic!("the server does not listen within {START:?}: {said}");
+        }
         process
     }
 }
@@ -254,13 +255,6 @@ impl Drop for ServerProcess {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The library that shows programs another time.
-fn faketime() -> PathBuf {
-    let folders = std::fs::read_dir("/usr/lib").unwrap().flatten();
-    let mut files = folders.map(|folder| folder.path().join("faketime/libfaketime.so.1"));
-    files.find(|file| file.exists()).expect("there is no libfaketime: scripts/install-test-services installs it")
 }
 
 /// A port that stays free while nobody listens on it: below those the system gives to outgoing connections.

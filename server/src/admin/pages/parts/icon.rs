@@ -9,6 +9,7 @@ pub(in crate::admin::pages) enum Icon {
     Hosts,
     Queries,
     Packs,
+    Rollouts,
     Labels,
     Live,
     Watchdog,
@@ -31,6 +32,7 @@ impl Icon {
             Self::Hosts => r#"<rect width="20" height="14" x="2" y="3" rx="2"/><path d="M8 21h8M12 17v4"/>"#,
             Self::Queries => r#"<path d="M12 20v-6M6 20v-2M18 20V8M3 3v18h18"/>"#,
             Self::Packs => r#"<path d="m3 8 9-5 9 5v8l-9 5-9-5zM3 8l9 5 9-5M12 13v8"/>"#,
+            Self::Rollouts => r#"<path d="M4 20h4v-4H4zM10 20h4v-9h-4zM16 20h4V4h-4z"/>"#,
             Self::Labels => {
                 r#"<path d="M12.6 2.6A2 2 0 0 0 11.2 2H4a2 2 0 0 0-2 2v7.2c0 .5.2 1 .6 1.4l8.7 8.7a2.4 2.4 0 0 0 3.4 0l6.6-6.6a2.4 2.4 0 0 0 0-3.4z"/><circle cx="7.5" cy="7.5" r=".5"/>"#
             }

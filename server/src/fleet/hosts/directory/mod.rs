@@ -8,6 +8,7 @@
 
 mod alike;
 mod census;
+mod cohorts;
 mod first;
 mod groups;
 mod order;
@@ -23,6 +24,7 @@ mod text;
 
 pub use alike::LabelMoves;
 pub use census::Census;
+pub use cohorts::SideHosts;
 pub use groups::AskableHost;
 pub use pick::HostsSummary;
 pub(super) use pick::{HostPick, PickedHost};

@@ -98,6 +98,43 @@ fn sample(unix_time: u64, pid: u64, queries: &[(String, Counters)]) -> Sample {
     }
 }
 
+/// A query of a sample as rollouts are tested with.
+#[derive(Debug, Clone, Default)]
+pub(in crate::fleet) struct RanQuery {
+    pub full_name: String,
+    pub sql: String,
+    pub interval: u64,
+    pub runs: u64,
+    pub cpu_ms: u64,
+    pub is_denylisted: bool,
+}
+
+/// What a host says of its schedule that has not been restarted.
+pub(in crate::fleet) fn sample_of(unix_time: u64, worker: u64, queries: &[RanQuery]) -> Sample {
+    let query = |ran: &RanQuery| SampledQuery {
+        full_name: ran.full_name.clone(),
+        sql_hash: Some(sql_hash(&ran.sql)),
+        interval: ran.interval,
+        counters: Counters {
+            executions: ran.runs,
+            user_ms: ran.cpu_ms,
+            wall_ms: ran.cpu_ms,
+            output_bytes: ran.runs * 64,
+            last_memory: 1 << 20,
+            is_denylisted: ran.is_denylisted,
+            ..Counters::default()
+        },
+    };
+    Sample {
+        worker: WorkerId { start_time: worker, pid: worker },
+        unix_time,
+        uptime_secs: unix_time - START / 2,
+        version: AgentVersion::of("5.23.1"),
+        delimiter: "/".to_owned(),
+        queries: queries.iter().map(query).collect(),
+    }
+}
+
 async fn report(world: &World, name: &str) -> Value {
     world.get(&format!("statistics/query?name={name}")).await.expect(200)
 }
