@@ -6,6 +6,7 @@
 //! whether somebody may ask it.
 
 mod agent_tables;
+mod alike;
 mod check;
 mod confined;
 mod fleet;
@@ -17,6 +18,7 @@ mod size;
 mod tokens;
 
 pub use agent_tables::{AgentColumn, AgentTables};
+pub use alike::normalised;
 pub use check::{MAX_SQL_BYTES, check, doubt};
 pub use fleet::{FleetLack, GroupTables, LackedName, lacking};
 pub use guard::{

@@ -3,7 +3,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{FieldError, PlatformHosts};
+use super::{FieldError, PlannedCosts, PlatformHosts};
 use crate::absent::null_is_default;
 use crate::spec::Document;
 
@@ -62,7 +62,7 @@ pub struct ApplyPlanEnvelope {
 }
 
 /// The outcome of an apply or a delete, or of a dry run of one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Applied {
     pub dry_run: bool,
     /// One per document, in the order of the documents, and one for each schedule that query documents have changed.
@@ -70,6 +70,9 @@ pub struct Applied {
     /// Of a dry run that would change something: the hosts whose config would change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<TouchedHosts>,
+    /// Of a plan that changes what hosts run: what that is predicted to cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub costs: Option<PlannedCosts>,
     /// Contents that are valid but probably not intended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<FieldError>,

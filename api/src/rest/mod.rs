@@ -14,6 +14,7 @@ mod host;
 mod label;
 mod live;
 mod pack;
+mod planned;
 mod query;
 mod scheduled;
 mod schema;
@@ -46,6 +47,9 @@ pub use live::{
     LiveStats, LiveStatus, LiveStreamEnd, LiveTargets, NewLiveQuery, Percentiles, TargetState,
 };
 pub use pack::{Pack, PackEnvelope, PackInput, PackList};
+pub use planned::{
+    BasisKind, BasisQuery, CostBasis, PlannedCosts, PlannedQuery, PlannedRuns, PlannedTotal, PredictedCost,
+};
 pub use query::{Deleted, Query, QueryEnvelope, QueryIds, QueryInput, QueryList, QueryPack};
 pub use scheduled::{GlobalSchedule, Scheduled, ScheduledEnvelope, ScheduledInput, ScheduledQueries};
 pub use schema::{FleetSchema, SchemaColumn, SchemaGroup, SchemaTable};

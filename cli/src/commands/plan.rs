@@ -1,3 +1,5 @@
+mod costs;
+
 use std::fmt;
 
 use super::ClientSession;
@@ -7,7 +9,7 @@ use crate::output;
 
 const EXAMPLES: &str = "\
 Examples:
-  # Show what would change, on how many hosts, and get an id for it
+  # Show what would change, on how many hosts and at what cost, and get an id for it
   fleetctl plan -f fleet-config/
 
   # Apply that, if it still changes the same
@@ -62,6 +64,9 @@ pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
     }
     let plan = send::plan(&server, &documents, wish).await?;
     output::data(&report::render(&plan.applied))?;
+    if let Some(costs) = &plan.applied.costs {
+        output::data(&costs::render(costs))?;
+    }
     let until = plan.expires_at.format("%Y-%m-%d %H:%M UTC");
     output::data(&format!("plan {}, until {until}; apply it with: fleetctl apply --plan {}\n", plan.id, plan.id))
 }

@@ -29,11 +29,11 @@ use self::guarded::{guarded, paths};
 use self::parse::{Located, ReadDocuments};
 use self::plans::{KeptPlan, Marks, PlannedOutcome, check_deletes};
 use super::access::{Permission, Principal};
-use super::changes::{ChangedFields, Changes, Draft, ObjectChange, ObjectChanges, ObjectKind, content_mark};
+use super::changes::{ChangedFields, Changes, Draft, ObjectChange, ObjectChanges, ObjectKind, Touched, content_mark};
 use super::error::none_of;
 use super::hosts::LabelMoves;
 use super::packs::GLOBAL;
-use super::schedule::BuiltInOptions;
+use super::schedule::{BuiltInOptions, ChangedQuery};
 use super::specs::to_value;
 use super::{Error, Problem, Result, specs};
 use crate::clock::Moment;
@@ -68,10 +68,13 @@ struct Expected {
 }
 
 /// What an apply has come to.
+#[derive(Default)]
 struct Ran {
     applied: Applied,
     compared: ChangedFields,
     outcome: PlannedOutcome,
+    /// Of a dry run: the scheduled queries that hosts would run otherwise.
+    queries: Vec<ChangedQuery>,
 }
 
 /// An apply in progress, inside its transaction.
@@ -194,7 +197,7 @@ impl Applier {
             // Nothing can change: changes of others need not wait.
             let warnings = read.warnings.iter().cloned().chain(read.skipped.clone().into_warnings()).collect();
             let applied = applied(read.ignored.clone(), warnings, dry_run);
-            return Ok(Ran { applied, compared: ChangedFields::default(), outcome: PlannedOutcome::default() });
+            return Ok(Ran { applied, ..Ran::default() });
         }
         read.warnings.extend(self.changes.check_schema(guarded(&read.located, &BTreeSet::new())).await?);
         self.changes.look_ahead(principal, |labels| guarded(&read.located, labels)).await?;
@@ -245,12 +248,13 @@ impl Applier {
             draft.objects.append(run.objects);
             run.warnings.extend(run.skipped.into_warnings());
             let applied = applied(run.changes, run.warnings, dry_run);
-            Ok(Ran { applied, compared: run.compared, outcome })
+            Ok(Ran { applied, compared: run.compared, outcome, queries: Vec::new() })
         };
-        let (ran, hosts, said) = self.changes.make_and_count(principal, dry_run, apply).await?;
+        let (ran, touched, said) = self.changes.make_and_count(principal, dry_run, apply).await?;
+        let (hosts, queries) = touched.map(|Touched { hosts, queries }| (hosts, queries)).unzip();
         let mut applied = Applied { hosts, ..ran.applied };
         applied.warnings.extend(said.into_iter().map(field_error));
-        Ok(Ran { applied, ..ran })
+        Ok(Ran { applied, queries: queries.unwrap_or_default(), ..ran })
     }
 }
 
@@ -416,7 +420,7 @@ fn applied(mut changes: Vec<(usize, Change)>, warnings: Vec<Problem>, dry_run: b
     changes.sort_by_key(|(index, _)| *index);
     let warnings = warnings.into_iter().map(field_error);
     let changes = changes.into_iter().map(|(_, change)| change).collect();
-    Applied { dry_run, changes, hosts: None, warnings: warnings.collect() }
+    Applied { dry_run, changes, warnings: warnings.collect(), ..Applied::default() }
 }
 
 fn field_error(problem: Problem) -> FieldError {

@@ -119,8 +119,9 @@ impl Applier {
         check_count(&documents)?;
         let text = serde_json::to_string(&documents).map_err(|error| Error::Internal(Box::new(error)))?;
         let wish = ApplyWish { dry_run: true, ..wish };
-        let Ran { applied, outcome, .. } =
+        let Ran { mut applied, outcome, queries, .. } =
             self.run(principal, move || parse::documents(documents), Expected::default(), wish).await?;
+        applied.costs = Box::pin(self.changes.predict(queries)).await?;
         let outcome = serde_json::to_string(&outcome).map_err(|error| Error::Internal(Box::new(error)))?;
         let author_email = principal.user.email.clone();
         let plan = plans::NewPlan { author_email, is_forced: wish.force, outcome, documents: text };

@@ -12,6 +12,7 @@
 //! kept until the guard, the tables or the views change; a guard that warns asks it only about texts that name a table of
 //! a rule.
 
+mod alike;
 mod approvals;
 mod decisions;
 mod file;

@@ -21,6 +21,7 @@ mod options;
 mod pack;
 mod plan;
 mod retired;
+mod runs;
 #[cfg(test)]
 mod tests;
 
@@ -42,6 +43,7 @@ pub use plan::{Edition, Plan, load_retired};
 #[cfg(test)]
 pub use retired::Retired;
 pub use retired::{KEEP_DAYS, RemovedFlag};
+pub use runs::{ChangedQuery, QuerySql, ScheduledRuns, changed_queries};
 
 use self::cache::ConfigCache;
 use super::hosts::{Assignment, Host};

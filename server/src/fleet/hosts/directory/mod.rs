@@ -21,7 +21,7 @@ mod targets;
 mod tests;
 mod text;
 
-pub use alike::LabelMoves;
+pub use alike::{AlikeHosts, LabelMoves};
 pub use census::Census;
 pub use groups::AskableHost;
 pub use pick::HostsSummary;
