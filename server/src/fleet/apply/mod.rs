@@ -27,7 +27,7 @@ use self::foreign::Skipped;
 use self::guarded::{guarded, paths};
 
 use self::parse::{Located, ReadDocuments};
-use self::plans::{KeptPlan, Marks, PlannedOutcome, check_deletes};
+use self::plans::{KeptPlan, Marks, PlannedOutcome, RestsOn, check_deletes};
 use super::access::{Permission, Principal};
 use super::changes::{ChangedFields, Changes, Draft, ObjectChange, ObjectChanges, ObjectKind, Touched, content_mark};
 use super::error::none_of;
@@ -91,6 +91,8 @@ struct ApplyRun<'a> {
     changes: Vec<(usize, Change)>,
     /// What the outcomes were worked out from, by their positions.
     marks: Marks,
+    /// The SQL that they run.
+    rests: RestsOn,
     /// What changes in objects, field by field.
     objects: ObjectChanges,
     /// As `objects`, for the last document of a kind of which there is one: whoever edits it looks before it is changed.
@@ -220,6 +222,7 @@ impl Applier {
                 skipped: read.skipped.clone(),
                 changes: read.ignored.clone(),
                 marks: Marks::default(),
+                rests: RestsOn::default(),
                 objects: ObjectChanges::default(),
                 compared: ChangedFields::default(),
                 touched_hosts: BTreeSet::new(),
@@ -228,7 +231,7 @@ impl Applier {
             run.all(&read.located).await?;
             none_of(without_consequences(std::mem::take(&mut run.problems), read.problems.len()))?;
             check_deletes(&run.changes, max_deletes)?;
-            let outcome = PlannedOutcome::of(&run.changes, &run.marks);
+            let outcome = PlannedOutcome::of(&run.changes, &run.marks, std::mem::take(&mut run.rests));
             if let Some(plan) = &expected.plan {
                 plan.check(&outcome)?;
                 store::plans::delete(draft.tx, plan.id).await?;

@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use muster_api::rest::Action;
 use muster_api::spec::{PackQuery, PackSpec, PackTargets};
@@ -27,6 +27,7 @@ impl ApplyRun<'_> {
             self.warn_of_idle(document, spec, old);
             let spec = names.normal(spec, old);
             let action = self.note(document, (spec.id.unwrap_or_default(), &spec.name), old, &spec)?;
+            self.rests_on_sql(&spec, &names);
             if action == Action::Unchanged || !self.problems.is_empty() {
                 continue;
             }
@@ -42,12 +43,28 @@ impl ApplyRun<'_> {
     pub(super) async fn pack_names(&self, documents: &[Located]) -> Result<PackNames> {
         let queries = store::named::all::<entity::queries::Entity>(self.tx).await?;
         let labels = store::named::all::<entity::labels::Entity>(self.tx).await?;
+        let mut sql = HashMap::new();
+        let queries = queries.into_iter().map(|row| {
+            sql.insert(row.id, row.query);
+            (row.name, row.id)
+        });
         Ok(PackNames {
-            queries: queries.into_iter().map(|row| (row.name, row.id)).collect(),
+            queries: queries.collect(),
+            sql,
             applied_queries: of_kind!(documents, Query).map(|(_, spec)| (spec.name.clone(), ())).collect(),
             labels: labels.into_iter().map(|row| (row.name, row.id)).collect(),
             applied_labels: of_kind!(documents, Label).map(|(_, spec)| (spec.name.clone(), ())).collect(),
         })
+    }
+
+    /// Notes the SQL of saved queries that a pack runs: whoever planned the pack has seen it with that.
+    pub(super) fn rests_on_sql(&mut self, spec: &PackSpec, names: &PackNames) {
+        for query in &spec.queries {
+            let named = names.queries.named(&query.query);
+            if let Some((name, sql)) = named.and_then(|(name, id)| Some((name, names.sql.get(id)?))) {
+                self.rests.add_query(name, sql);
+            }
+        }
     }
 
     /// Reports queries and labels that a pack names and that are not there; `path` gives the path of each of its keys.
@@ -136,6 +153,8 @@ impl ApplyRun<'_> {
 /// What packs may name: queries and labels that are there, with their ids, and those that are applied with them.
 pub(super) struct PackNames {
     queries: ByName<i64>,
+    /// By the id of the query.
+    sql: HashMap<i64, String>,
     applied_queries: ByName<()>,
     labels: ByName<i64>,
     applied_labels: ByName<()>,

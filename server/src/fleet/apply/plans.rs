@@ -2,7 +2,7 @@
 //!
 //! A plan keeps a mark of each outcome of its documents: what was there, and what becomes of it. Applying it goes the usual way,
 //! and works out the same marks in the transaction that writes: if one differs, nothing is changed. So whatever the documents
-//! touch is compared with what is there then, and nothing else.
+//! touch is compared with what is there then, with the SQL of saved queries that their packs and schedules name, and nothing else.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::{Applier, ApplyWish, Expected, Ran, check_count, parse};
 use crate::fleet::access::{Permission, Principal};
+use crate::fleet::changes::content_mark;
 use crate::fleet::{Error, Result};
 use crate::store::{self, plans};
 
@@ -37,6 +38,17 @@ struct ObjectOutcome {
     mark: String,
 }
 
+/// The SQL of saved queries that packs and schedules of an apply run.
+#[derive(Debug, Default)]
+pub(super) struct RestsOn(BTreeSet<ObjectOutcome>);
+
+impl RestsOn {
+    pub fn add_query(&mut self, name: &str, sql: &str) {
+        let mark = format!("sql {}", content_mark(&Value::from(sql)));
+        self.0.insert(ObjectOutcome { kind: "query".to_owned(), name: name.to_owned(), mark });
+    }
+}
+
 /// A plan that is applied.
 #[derive(Debug)]
 pub(super) struct KeptPlan {
@@ -45,13 +57,13 @@ pub(super) struct KeptPlan {
 }
 
 impl PlannedOutcome {
-    pub fn of(changes: &[(usize, Change)], marks: &Marks) -> Self {
+    pub fn of(changes: &[(usize, Change)], marks: &Marks, rests: RestsOn) -> Self {
         let outcome = |(position, (_, change)): (usize, &(usize, Change))| {
             let mark = marks.get(&position).map(String::as_str).unwrap_or_default();
             let mark = format!("{}{mark}", word(change.action));
             ObjectOutcome { kind: change.kind.clone(), name: change.name.clone(), mark }
         };
-        Self(changes.iter().enumerate().map(outcome).collect())
+        Self(changes.iter().enumerate().map(outcome).chain(rests.0).collect())
     }
 }
 
@@ -186,7 +198,7 @@ mod tests {
             })
             .collect();
         let marks = (0..).zip(objects).map(|(index, (.., mark))| (index, (*mark).to_owned())).collect();
-        PlannedOutcome::of(&changes, &marks)
+        PlannedOutcome::of(&changes, &marks, RestsOn::default())
     }
 
     #[test]

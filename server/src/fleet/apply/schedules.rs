@@ -317,6 +317,7 @@ impl ApplyRun<'_> {
         } else {
             self.note_as(index, DocumentKind::Pack, (id, &spec.name), old, spec)?
         };
+        self.rests_on_sql(spec, names);
         if action == Action::Unchanged || !self.problems.is_empty() {
             return Ok(());
         }

@@ -105,6 +105,38 @@ async fn a_plan_is_refused_when_what_it_touches_has_changed() {
     assert_eq!(apply_plan(&server.rest, plan.id).await.status, 200);
 }
 
+/// Whoever plans a pack looks at the SQL that it runs, which another object holds.
+#[tokio::test]
+async fn a_plan_is_refused_when_the_sql_that_its_packs_run_has_changed() {
+    let server = TestServer::start().await;
+    let queries = |interval: u32| json!([{ "query": "Q", "interval": interval }]);
+    let pack = |interval: u32| {
+        doc("pack", json!({ "name": "p", "targets": { "labels": ["All Hosts"] }, "queries": queries(interval) }))
+    };
+    let schedule = |interval: u32| doc("global_schedule", json!({ "queries": queries(interval) }));
+    server.rest.apply(&[query("q", "SELECT 0"), query("r", "SELECT 0"), pack(60), schedule(60)]).await;
+    let mut number = 0;
+    // Also if the pack itself is as it was, and if something else is planned with it.
+    for planned in [vec![pack(120)], vec![pack(60), query("s", "SELECT 1")], vec![schedule(120)]] {
+        number += 1;
+        let kept = plan(&server, &planned).await;
+        let sql = format!("SELECT {number}");
+        server.rest.apply(&[query("q", &sql)]).await;
+        let refused = apply_plan(&server.rest, kept.id).await;
+        assert_eq!(refused.status, 409, "{planned:?}: {}", refused.text);
+        assert!(refused.problems()[0].contains("somebody has changed query \"q\";"), "{}", refused.text);
+        let again = plan(&server, &planned).await;
+        // Neither what the query says of itself nor other queries matter.
+        let described = doc("query", json!({ "name": "q", "query": sql, "description": format!("{number}") }));
+        server.rest.apply(&[described, query("r", &sql)]).await;
+        assert_eq!(apply_plan(&server.rest, again.id).await.status, 200, "{planned:?}");
+    }
+    // A plan that brings the SQL itself is compared by its documents.
+    let both = plan(&server, &[query("q", "SELECT 9"), pack(90)]).await;
+    server.rest.apply(&[query("r", "SELECT 9")]).await;
+    assert_eq!(apply_plan(&server.rest, both.id).await.status, 200);
+}
+
 #[tokio::test]
 async fn plans_expire_and_are_few() {
     let server = TestServer::start().await;
