@@ -61,6 +61,61 @@ pub struct ApplyPlanEnvelope {
     pub plan: ApplyPlan,
 }
 
+/// A plan that is kept, in a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ListedPlan {
+    pub id: i64,
+    pub created_at: DateTime<Utc>,
+    /// When it can no longer be applied.
+    pub expires_at: DateTime<Utc>,
+    /// The email address of whoever made it.
+    pub author: String,
+    /// Whether agent options with mistakes are taken.
+    pub force: bool,
+    /// Absent if a node of an older version keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<PlanSummary>,
+}
+
+/// How much a plan changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanSummary {
+    pub created: u64,
+    pub changed: u64,
+    pub deleted: u64,
+    pub unchanged: u64,
+    /// Hosts whose config would change; absent if they were not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<u64>,
+}
+
+/// `GET spec/plans`: the plans that can be applied, the latest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanList {
+    pub plans: Vec<ListedPlan>,
+}
+
+/// `GET spec/plans/{id}`: a plan as whoever made it was shown it, and whether it can still be applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShownPlan {
+    #[serde(flatten)]
+    pub plan: ListedPlan,
+    /// What was shown. Absent if a node of an older version keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<Applied>,
+    /// Whether applying it would change what was shown, as far as the caller may apply it.
+    pub is_good: bool,
+    /// Why it would be refused; empty if it is good.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<FieldError>,
+}
+
+/// One plan with what it was shown as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShownPlanEnvelope {
+    pub plan: ShownPlan,
+}
+
 /// The outcome of an apply or a delete, or of a dry run of one.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Applied {

@@ -27,7 +27,10 @@ mod user;
 pub use account::{
     ChangeFreeze, FREEZE_OVERRIDE, LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version,
 };
-pub use apply::{Action, Applied, Apply, ApplyPlan, ApplyPlanEnvelope, Change, FieldDifference, NewPlan, TouchedHosts};
+pub use apply::{
+    Action, Applied, Apply, ApplyPlan, ApplyPlanEnvelope, Change, FieldDifference, ListedPlan, NewPlan, PlanList,
+    PlanSummary, ShownPlan, ShownPlanEnvelope, TouchedHosts,
+};
 pub use approval::{Approval, ApprovalEnvelope, ApprovalList, ApprovalState};
 pub use campaign::{
     Campaign, CampaignEnvelope, CampaignMetrics, CampaignStatus, CampaignTotals, FoundTargets, LiveRun, LiveRunAnswer,

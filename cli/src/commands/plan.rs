@@ -1,6 +1,9 @@
 mod costs;
+mod kept;
 
 use std::fmt;
+
+use muster_api::rest::Applied;
 
 use super::ClientSession;
 use super::apply::report;
@@ -15,6 +18,9 @@ Examples:
   # Apply that, if it still changes the same
   fleetctl apply --plan 7
 
+  # Show it again, and whether it is still good
+  fleetctl plan show 7
+
   # Refuse files that would delete more than two objects
   fleetctl plan -f fleet-config/ --max-deletes 2
 
@@ -22,8 +28,10 @@ Examples:
   fleetctl plan --drift -f fleet-config/";
 
 #[derive(clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(after_help = EXAMPLES, args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    kept: Option<kept::Command>,
     #[command(flatten)]
     files: FileArgs,
     /// Also plan agent options in which the server finds mistakes
@@ -51,6 +59,9 @@ impl fmt::Display for Drift {
 impl std::error::Error for Drift {}
 
 pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
+    if let Some(command) = args.kept {
+        return kept::run(session, command).await;
+    }
     let Some(documents) = args.files.read(SpecOperation::Apply)? else {
         return Ok(());
     };
@@ -63,10 +74,12 @@ pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
         return if differing == 0 { Ok(()) } else { Err(Drift(differing).into()) };
     }
     let plan = send::plan(&server, &documents, wish).await?;
-    output::data(&report::render(&plan.applied))?;
-    if let Some(costs) = &plan.applied.costs {
-        output::data(&costs::render(costs))?;
-    }
+    output::data(&render(&plan.applied))?;
     let until = plan.expires_at.format("%Y-%m-%d %H:%M UTC");
     output::data(&format!("plan {}, until {until}; apply it with: fleetctl apply --plan {}\n", plan.id, plan.id))
+}
+
+/// What a plan changes, and what that is predicted to cost.
+fn render(applied: &Applied) -> String {
+    report::render(applied) + &applied.costs.as_ref().map(costs::render).unwrap_or_default()
 }

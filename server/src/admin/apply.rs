@@ -1,9 +1,10 @@
 //! Changing what hosts run: all documents in one request, or one kind at a time for older clients.
 
-use actix_web::web::Data;
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use muster_api::rest::{
-    AppliedSpecs, Apply, ApplyPlanEnvelope, FieldError, NewPlan, SpecList, UncheckedSecrets, UncheckedSpec,
+    AppliedSpecs, Apply, ApplyPlanEnvelope, FieldError, NewPlan, PlanList, ShownPlanEnvelope, SpecList,
+    UncheckedSecrets, UncheckedSpec,
 };
 use muster_api::spec::DocumentKind;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use super::AdminApi;
 use super::auth::Caller;
 use super::body::JsonBody;
-use super::error::bad_parameter;
+use super::error::{AdminAnswer, bad_parameter};
 use super::params::Params;
 use crate::fleet::access::Principal;
 use crate::fleet::apply::ApplyWish;
@@ -46,6 +47,20 @@ pub(super) async fn plan(api: Data<AdminApi>, caller: Caller, request: JsonBody<
         Ok(ApplyPlanEnvelope { plan: fleet.applier.plan(&by, documents, wish).await? })
     };
     Ok(api.change(&caller, plan).await?)
+}
+
+pub(super) async fn plans(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
+    let list =
+        |fleet: Fleet, by: Principal| async move { Ok(PlanList { plans: fleet.applier.kept_plans(&by).await? }) };
+    api.read(&caller, list).await
+}
+
+/// Tries to apply it, so it takes as long as a change.
+pub(super) async fn shown_plan(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
+    let show = move |fleet: Fleet, by: Principal| async move {
+        Ok(ShownPlanEnvelope { plan: fleet.applier.show_plan(&by, *id).await? })
+    };
+    api.change(&caller, show).await
 }
 
 pub(super) async fn delete(

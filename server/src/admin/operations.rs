@@ -6,10 +6,10 @@ use muster_api::rest::{
     CarveBlockDigest, CarveEnvelope, CarveList, ChangePassword, Deleted, Denylist, Explained, FleetCosts, FleetCounts,
     FleetSchema, GlobalSchedule, GlobalScheduleDocument, HostCount, HostEnvelope, HostList, HostSearch, HostStatistics,
     HostSummary, HostView, HostsToDelete, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me,
-    NewPlan, NewUser, OptionsSpec, PackEnvelope, PackInput, PackList, QueryCostReport, QueryEnvelope, QueryIds,
-    QueryInput, QueryList, ScheduledEnvelope, ScheduledInput, ScheduledQueries, SecretsSpec, SetUp, SetUpDone,
-    SpecByName, SpecList, StalledHosts, Translation, UserEdit, UserEnvelope, UserList, UserRoles, Version,
-    WorkerRestarts,
+    NewPlan, NewUser, OptionsSpec, PackEnvelope, PackInput, PackList, PlanList, QueryCostReport, QueryEnvelope,
+    QueryIds, QueryInput, QueryList, ScheduledEnvelope, ScheduledInput, ScheduledQueries, SecretsSpec, SetUp,
+    SetUpDone, ShownPlanEnvelope, SpecByName, SpecList, StalledHosts, Translation, UserEdit, UserEnvelope, UserList,
+    UserRoles, Version, WorkerRestarts,
 };
 use muster_api::spec::{LabelSpec, PackSpec, QueryDocument, QuerySpec};
 use serde_json::{Map, Value};
@@ -109,6 +109,10 @@ fn documents() -> Vec<Operation> {
             )
             .takes::<NewPlan>()
             .gives::<ApplyPlanEnvelope>(),
+        get("/spec/plans", WriteSchedule, "List the plans that can be applied", apply::plans).gives::<PlanList>(),
+        get("/spec/plans/{id}", WriteSchedule, "Get a plan as it was shown, and whether it is still good", apply::shown_plan)
+            .note("Plans of documents that the caller may not apply are not shown.")
+            .gives::<ShownPlanEnvelope>(),
         post("/spec/delete", WriteSchedule, "Delete the objects that documents name, all or none", apply::delete)
             .note("Only the kinds `query`, `pack` and `label` are deleted. Of a spec only the name is read.")
             .parameters(apply_parameters())

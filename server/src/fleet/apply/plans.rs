@@ -4,6 +4,8 @@
 //! and works out the same marks in the transaction that writes: if one differs, nothing is changed. So whatever the documents
 //! touch is compared with what is there then, with the SQL of saved queries that their packs and schedules name, and nothing else.
 
+mod shown;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use super::{Applier, ApplyWish, Expected, Ran, check_count, parse};
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::changes::content_mark;
 use crate::fleet::{Error, Result};
+use crate::store::entity::plans::Model;
 use crate::store::{self, plans};
 
 /// How long a plan can be applied.
@@ -122,6 +125,11 @@ pub(super) fn check_deletes(changes: &[(usize, Change)], most: Option<u64>) -> R
     Err(Error::invalid("max_deletes", reason))
 }
 
+/// Makes the error of a plan that cannot be read.
+fn unreadable(id: i64) -> impl Fn(serde_json::Error) -> Error {
+    move |error| Error::from(store::Error::Corrupt { table: "plans", key: id.to_string(), reason: error.to_string() })
+}
+
 impl Applier {
     /// Keeps what applying `documents` would change.
     ///
@@ -136,7 +144,8 @@ impl Applier {
         applied.costs = Box::pin(self.changes.predict(queries)).await?;
         let outcome = serde_json::to_string(&outcome).map_err(|error| Error::Internal(Box::new(error)))?;
         let author_email = principal.user.email.clone();
-        let plan = plans::NewPlan { author_email, is_forced: wish.force, outcome, documents: text };
+        let (shown, summary) = shown::texts(&applied)?;
+        let plan = plans::NewPlan { author_email, is_forced: wish.force, outcome, documents: text, shown, summary };
         let now = self.changes.now();
         let expires_at = now.plus(LIFETIME);
         let id = self.changes.store().write(async |tx| {
@@ -161,15 +170,19 @@ impl Applier {
             Error::invalid(
                 "plan",
                 format!(
-                    "there is no plan {id}: it was applied, is older than {hours} hours, or made room for newer ones"
+                    "there is no plan {id}: it was applied, is older than {hours} hours, or made room for newer ones; see fleetctl plan \
+                     list"
                 ),
             )
         })?;
-        let unreadable = |error: serde_json::Error| {
-            Error::from(store::Error::Corrupt { table: "plans", key: id.to_string(), reason: error.to_string() })
-        };
-        let documents: Vec<Value> = serde_json::from_str(&plan.documents).map_err(unreadable)?;
-        let outcome = serde_json::from_str(&plan.outcome).map_err(unreadable)?;
+        self.apply_kept(principal, plan, wish).await
+    }
+
+    async fn apply_kept(&self, principal: &Principal, plan: Model, wish: ApplyWish) -> Result<Applied> {
+        let id = plan.id;
+        let unreadable = unreadable(id);
+        let documents: Vec<Value> = serde_json::from_str(&plan.documents).map_err(&unreadable)?;
+        let outcome = serde_json::from_str(&plan.outcome).map_err(&unreadable)?;
         let expected = Expected { options_mark: None, plan: Some(KeptPlan { id, outcome }) };
         let wish = ApplyWish { force: plan.is_forced, ..wish };
         Ok(self.run(principal, move || parse::documents(documents), expected, wish).await?.applied)

@@ -51,6 +51,8 @@ pub async fn furnished() -> TestServer {
     server.rest.apply_yaml(super::DOCUMENTS).await;
     let outcome = Carver::numbered(1, 4, b"an archive".to_vec()).send(&agent).await;
     assert_eq!(outcome, CarveOutcome::Success { left_out: Vec::new() });
+    let plan = json!({ "documents": [{ "kind": "query", "spec": { "name": "planned", "query": "SELECT 1" } }] });
+    assert_eq!(server.rest.post("spec/plan", &plan).await.status, 200);
     // Requests of somebody else.
     let now = server.clock.now().0;
     for key in ["aaaaaaaaaaaa", "bbbbbbbbbbbb"] {
@@ -156,6 +158,8 @@ fn samples() -> Vec<Sample> {
         apply(Admin, "enroll_secret", secrets.clone()),
         apply(Admin, "user_roles", json!({ "roles": {} })),
         post("/spec/plan", json!({ "documents": [{ "kind": "query", "spec": query }], "max_deletes": 0 })),
+        get("/spec/plans"),
+        named("/spec/plans/{id}", "spec/plans/1"),
         post("/spec/delete", json!({ "documents": [{ "kind": "query", "spec": { "name": "not there" } }] })),
         get("/spec/queries"),
         post("/spec/queries", specs(&query)),
