@@ -1,4 +1,5 @@
-//! Plans as they were shown to whoever made them. Nodes of older versions leave the columns empty.
+//! Plans as they were shown to whoever made them, and the rules that ask for an approval. Nodes of older versions leave the columns
+//! empty.
 
 use sea_orm_migration::prelude::*;
 
@@ -12,10 +13,12 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         add_column(manager, "plans", optional_long_text(manager, "shown")).await?;
         // Apart, so that a list reads little.
-        add_column(manager, "plans", optional_name("summary")).await
+        add_column(manager, "plans", optional_name("summary")).await?;
+        add_column(manager, "guard_approvals", optional_long_text(manager, "rules")).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        drop_column(manager, "guard_approvals", "rules").await?;
         drop_column(manager, "plans", "summary").await?;
         drop_column(manager, "plans", "shown").await
     }

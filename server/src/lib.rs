@@ -320,6 +320,7 @@ async fn reload(
     lifecycle: Lifecycle,
 ) {
     loop {
+        fleet.guard.warn_of_labels(&fleet.schedule.plan());
         tokio::select! {
             () = lifecycle.reload_asked() => {
                 lifecycle.set_reloading(true);

@@ -22,6 +22,7 @@ pub use alike::normalised;
 pub use check::{MAX_SQL_BYTES, check, doubt};
 pub use fleet::{FleetLack, GroupTables, LackedName, lacking};
 pub use guard::{
-    AskedSql, DEFAULT_GUARD, Decision, Effect, Guard, GuardFinding, GuardMode, GuardProblem, GuardRole, SqlKind,
+    AskedSql, DEFAULT_GUARD, Decision, Effect, Guard, GuardFinding, GuardMode, GuardProblem, GuardProblems, GuardRole,
+    SqlKind,
 };
 pub use reads::{Reads, Unclear, UnknownColumn, names_with_views, reads};

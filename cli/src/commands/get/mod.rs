@@ -16,7 +16,8 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use clap_complete::ArgValueCompleter;
 
-use self::format::{DocumentFormat, ReportFormat};
+use self::format::DocumentFormat;
+pub use self::format::ReportFormat;
 pub use self::statistics::cause as restart_cause;
 use super::host_filters::FilterArgs;
 use super::{ClientSession, completion};

@@ -49,6 +49,8 @@ pub(super) struct Attempt<'a> {
 pub(super) enum AttemptKind {
     Change,
     LiveQuery,
+    /// A decision on SQL of somebody else, which may be for a live query.
+    Approval,
 }
 
 /// What refuses changes.
@@ -79,8 +81,16 @@ impl ChangeGate {
         let FrozenNow { changes, live_queries } = self.freezes.at(self.clock.now());
         match kind {
             AttemptKind::Change => changes,
-            AttemptKind::LiveQuery => live_queries,
+            AttemptKind::LiveQuery | AttemptKind::Approval => live_queries,
         }
+    }
+
+    /// Why nobody may do something now, as operators are told; `None` if it is allowed.
+    pub fn why_closed(&self, kind: AttemptKind) -> Option<String> {
+        if self.is_read_only {
+            return Some(READ_ONLY.to_owned());
+        }
+        self.frozen(kind).map(|frozen| self.why_frozen(&frozen, kind))
     }
 
     /// # Errors
@@ -103,6 +113,7 @@ impl ChangeGate {
         let what = match kind {
             AttemptKind::Change => "nothing can be changed",
             AttemptKind::LiveQuery => "no live query can be started",
+            AttemptKind::Approval => "no SQL can be approved or denied",
         };
         let remedy = match self.freezes.allow_override {
             true => {

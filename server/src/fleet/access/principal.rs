@@ -174,6 +174,18 @@ impl Principal {
         self.may(permission).is_ok() && (!permission.is_for_changes() || self.gate.is_open(permission.kind()))
     }
 
+    /// Why nobody may do now what a permission is for, for pages that show it all the same; `None` if it is allowed.
+    pub fn why_closed(&self, permission: Permission) -> Option<String> {
+        self.gate.why_closed(permission.kind())
+    }
+
+    /// # Errors
+    /// [`Error::Forbidden`] to users who may not decide on SQL of others, and [`Error::Closed`] while nobody may.
+    pub(in crate::fleet) fn may_approve(&self) -> Result<()> {
+        self.may(Permission::RunLiveQueries)?;
+        self.passes_as("decide_approval", AttemptKind::Approval)
+    }
+
     /// # Errors
     /// [`Error::Closed`] while nobody may change anything or ask hosts.
     pub(in crate::fleet) fn passes(&self, permission: Permission) -> Result<()> {

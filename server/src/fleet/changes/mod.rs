@@ -141,7 +141,7 @@ impl Changes {
     /// # Errors
     /// As for [`TableGuard::judge`].
     pub(super) async fn judge(&self, principal: &Principal, asked: Vec<GuardedSql>) -> Result<Vec<Problem>> {
-        Ok(self.guard.judge(principal, views_of(&self.schedule.plan()), asked).await?.into_said()?.warnings)
+        Ok(self.guard.judge(principal, views_of(&self.schedule.plan()), asked, true).await?.into_said()?.warnings)
     }
 
     pub(super) fn built_in_options(&self) -> &BuiltInOptions {
@@ -248,6 +248,7 @@ impl Changes {
         principal: &Principal,
         draft: &mut Draft<'_>,
         after: &Plan,
+        dry_run: bool,
     ) -> std::result::Result<Verdict, Stop<T>> {
         let current = self.schedule.plan();
         let before = if current.generation + 1 == after.generation {
@@ -265,7 +266,7 @@ impl Changes {
             asked.push(GuardedSql::saved(sql, path));
         }
         let views = views_of(after);
-        let known = self.guard.judge_known(principal, views.clone(), asked.clone()).await?;
+        let known = self.guard.judge_known(principal, views.clone(), asked.clone(), dry_run).await?;
         known.ok_or(Stop::Unjudged(views, asked))
     }
 
@@ -349,7 +350,7 @@ impl Changes {
                 // transaction has written and alone can commit, so once it has, this is the plan of that generation.
                 let plan = Plan::load(tx, now, self.schedule.built_in()).await?;
                 sizes::check(&self.schedule, &plan, &assignments)?;
-                let mut verdict = self.guard(principal, &mut draft, &plan).await?;
+                let mut verdict = self.guard(principal, &mut draft, &plan, dry_run).await?;
                 *lock(&requests) = std::mem::take(&mut verdict.requests);
                 let warnings = verdict.into_said()?.warnings;
                 let activity = activities::add(tx, now, &principal.actor(), kind, &details).await?;
