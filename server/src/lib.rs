@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 mod debug;
 pub mod doctor;
+mod documents;
 mod fleet;
 mod histogram;
 mod lifecycle;
@@ -151,6 +152,9 @@ pub fn check_files(config: &Config) -> Vec<String> {
         && let Err(error) = bus::RedisShare::check(&config.redis)
     {
         problems.push(format!("{error:#}"));
+    }
+    if let Some(fault) = config.documents.folder.as_deref().and_then(documents::fault) {
+        problems.push(format!("documents.folder: {fault}"));
     }
     problems.extend(config.prometheus_basic_auth.password().err());
     for (key, path) in config.mysql_files() {

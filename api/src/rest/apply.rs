@@ -27,6 +27,10 @@ pub struct Apply {
     /// Also takes agent options in which this server finds mistakes; each becomes a warning.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
+    /// Also deletes the queries, packs, labels and schedule entries that no document names, and puts agent options and
+    /// `host_expiry_settings` back to what the server starts with if none sets them. Not for deleting. Needs the role admin.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "std::ops::Not::not")]
+    pub delete_unnamed: bool,
 }
 
 /// `POST spec/plan`: documents to be applied later, if that still changes what it would change now.
@@ -42,6 +46,10 @@ pub struct NewPlan {
     /// Refuses if more objects than that would be deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_deletes: Option<u64>,
+    /// Also deletes the queries, packs, labels and schedule entries that no document names, and puts agent options and
+    /// `host_expiry_settings` back to what the server starts with if none sets them. Needs the role admin.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "std::ops::Not::not")]
+    pub delete_unnamed: bool,
 }
 
 /// A plan: what an apply would change, and the id by which it is done.
@@ -65,7 +73,8 @@ pub struct ApplyPlanEnvelope {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Applied {
     pub dry_run: bool,
-    /// One per document, in the order of the documents, and one for each schedule that query documents have changed.
+    /// One per document, in the order of the documents, one for each schedule that query documents have changed, and one for
+    /// each object that is deleted because no document names it.
     pub changes: Vec<Change>,
     /// Of a dry run that would change something: the hosts whose config would change.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -7,6 +7,7 @@ mod approval;
 mod campaign;
 mod carve;
 pub mod debug;
+mod documents;
 mod envelope;
 mod error;
 mod explain;
@@ -33,6 +34,7 @@ pub use campaign::{
     LiveRunDone, LiveRunQuery, LiveRunSummary, NewCampaign, Selected, TargetCounts, TargetSearch, Targets,
 };
 pub use carve::{Carve, CarveBlockData, CarveBlockDigest, CarveEnvelope, CarveList, CarveStatus};
+pub use documents::{AppliedContents, DocumentsProblem, DocumentsStatus, FolderOfNode};
 pub use envelope::Enveloped;
 pub use error::{ErrorBody, FieldError};
 pub use explain::{AgentConfig, Explained, ExplainedQuery};

@@ -16,6 +16,9 @@ Examples:
   # Refuse files that would delete more than two objects
   fleetctl plan -f fleet-config/ --max-deletes 2
 
+  # See what of the server no file names
+  fleetctl plan -f fleet-config/ --delete-unnamed
+
   # Find out whether somebody has changed the server beside the files: exit code 2
   fleetctl plan --drift -f fleet-config/";
 
@@ -30,6 +33,9 @@ pub struct Args {
     /// Refuse files that would delete more than N objects
     #[arg(long, value_name = "N")]
     max_deletes: Option<u64>,
+    /// Also plan to delete the queries, packs, labels and schedule entries that no file names, and to reset agent options that none sets
+    #[arg(long)]
+    delete_unnamed: bool,
     /// Keep no plan; exit with code 2 if the server differs from the files
     #[arg(long)]
     drift: bool,
@@ -53,7 +59,8 @@ pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
         return Ok(());
     };
     let server = session.authenticated().await?;
-    let wish = SendWish { dry_run: true, force: args.force, max_deletes: args.max_deletes };
+    let Args { force, max_deletes, delete_unnamed, .. } = args;
+    let wish = SendWish { dry_run: true, force, max_deletes, delete_unnamed };
     if args.drift {
         let applied = send::send(&server, SpecOperation::Apply, &documents, wish).await?;
         output::data(&report::render(&applied))?;

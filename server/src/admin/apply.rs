@@ -25,10 +25,10 @@ pub(super) async fn apply(
     http: HttpRequest,
     request: JsonBody<Apply>,
 ) -> ApplyAnswer {
-    let Apply { documents, plan, max_deletes, dry_run, force } = request.into_inner();
-    let wish = ApplyWish { dry_run: Params::dry_run(&http)? || dry_run, force, max_deletes };
-    if plan.is_some() && (!documents.is_empty() || force) {
-        return Err(bad_parameter("a plan has its documents, and says whether they are forced; give the plan alone"));
+    let Apply { documents, plan, max_deletes, dry_run, force, delete_unnamed } = request.into_inner();
+    let wish = ApplyWish { dry_run: Params::dry_run(&http)? || dry_run, force, max_deletes, delete_unnamed };
+    if plan.is_some() && (!documents.is_empty() || force || delete_unnamed) {
+        return Err(bad_parameter("a plan has its documents, and says how they are applied; give the plan alone"));
     }
     let apply = move |fleet: Fleet, by: Principal| async move {
         match plan {
@@ -40,8 +40,8 @@ pub(super) async fn apply(
 }
 
 pub(super) async fn plan(api: Data<AdminApi>, caller: Caller, request: JsonBody<NewPlan>) -> ApplyAnswer {
-    let NewPlan { documents, force, max_deletes } = request.into_inner();
-    let wish = ApplyWish { dry_run: true, force, max_deletes };
+    let NewPlan { documents, force, max_deletes, delete_unnamed } = request.into_inner();
+    let wish = ApplyWish { dry_run: true, force, max_deletes, delete_unnamed };
     let plan = move |fleet: Fleet, by: Principal| async move {
         Ok(ApplyPlanEnvelope { plan: fleet.applier.plan(&by, documents, wish).await? })
     };
@@ -54,9 +54,9 @@ pub(super) async fn delete(
     http: HttpRequest,
     request: JsonBody<Apply>,
 ) -> ApplyAnswer {
-    let Apply { documents, plan, max_deletes, dry_run, .. } = request.into_inner();
-    if plan.is_some() {
-        return Err(bad_parameter("plans are applied; name what is to be deleted in documents"));
+    let Apply { documents, plan, max_deletes, dry_run, delete_unnamed, .. } = request.into_inner();
+    if plan.is_some() || delete_unnamed {
+        return Err(bad_parameter("plan and delete_unnamed are for applying; name what is to be deleted in documents"));
     }
     let wish = ApplyWish { dry_run: Params::dry_run(&http)? || dry_run, max_deletes, ..ApplyWish::default() };
     let delete = move |fleet: Fleet, by: Principal| async move { fleet.applier.delete(&by, documents, wish).await };

@@ -3,6 +3,7 @@
 
 mod activities;
 mod carves;
+mod documents;
 mod filesystem;
 #[cfg(test)]
 mod fleet_keys_tests;
@@ -32,6 +33,7 @@ use std::path::Path;
 
 pub use activities::Activities;
 pub use carves::Carves;
+pub use documents::Documents;
 pub use filesystem::Filesystem;
 pub use foreign::foreign_flags;
 pub use freeze::{Freeze, FreezeWindow, FreezeWindows, MinuteOfDay, Recurrence};
@@ -97,6 +99,7 @@ sections! {
     live: Live,
     statistics: Statistics,
     freeze: Freeze,
+    documents: Documents,
     redis: Redis,
     session: Session,
     activities: Activities,
@@ -156,6 +159,7 @@ impl Config {
         problems.extend(self.s3.contradictions());
         problems.extend(self.live.contradictions());
         problems.extend(self.statistics.contradictions());
+        problems.extend(self.documents.contradictions());
         problems.extend(self.redis.contradictions());
         problems.extend(self.prometheus_basic_auth.contradictions());
         problems

@@ -25,6 +25,7 @@ const MAX_BYTES: i64 = 256 << 20;
 pub struct NewPlan {
     pub author_email: String,
     pub is_forced: bool,
+    pub deletes_unnamed: bool,
     /// JSON.
     pub outcome: String,
     /// JSON.
@@ -39,6 +40,7 @@ pub async fn add(db: &impl ConnectionTrait, now: Moment, expires_at: Moment, pla
         expires_at: Set(expires_at),
         author_email: Set(plan.author_email.clone()),
         is_forced: Set(plan.is_forced),
+        deletes_unnamed: Set(plan.deletes_unnamed),
         bytes: Set(i64::try_from(plan.outcome.len() + plan.documents.len()).unwrap_or(i64::MAX)),
         outcome: Set(plan.outcome.clone()),
         documents: Set(plan.documents.clone()),

@@ -52,10 +52,11 @@ enum Task {
     TakeCensus,
     RestoreLogLevel,
     WriteRefusedChanges,
+    ApplyDocuments,
 }
 
 impl Task {
-    const ALL: [Self; 32] = [
+    const ALL: [Self; 33] = [
         Self::RenewLease,
         Self::Follow,
         Self::CompareDirectory,
@@ -88,6 +89,7 @@ impl Task {
         Self::TakeCensus,
         Self::RestoreLogLevel,
         Self::WriteRefusedChanges,
+        Self::ApplyDocuments,
     ];
 
     /// As operators see it in the metrics.
@@ -125,6 +127,7 @@ impl Task {
             Self::TakeCensus => "take_census",
             Self::RestoreLogLevel => "restore_log_level",
             Self::WriteRefusedChanges => "write_refused_changes",
+            Self::ApplyDocuments => "apply_documents",
         }
     }
 
@@ -160,7 +163,8 @@ impl Task {
             | Self::CompareDirectory
             | Self::LookAtLiveQueries
             | Self::WriteReports
-            | Self::WriteCarveRequests => 2,
+            | Self::WriteCarveRequests
+            | Self::ApplyDocuments => 2,
             Self::SweepLiveQueries | Self::RestoreLogLevel => 1,
             Self::ForgetLiveQueries | Self::ExpireHosts => 600,
             Self::KeepSeen
@@ -238,6 +242,10 @@ impl Task {
                 fleet.access.prune_activities().await
             }
             Self::WriteRefusedChanges => fleet.access.write_refused_changes().await,
+            Self::ApplyDocuments => match &fleet.documents {
+                Some(folder) => folder.look(everything).await,
+                None => Ok(()),
+            },
             Self::ExpireHosts => fleet.hosts.expire().await,
             Self::EndCarves => fleet.carves.end_old().await,
             Self::WriteCarveRequests => fleet.carves.write_requests().await,

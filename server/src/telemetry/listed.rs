@@ -86,6 +86,11 @@ metrics! {
             pub(super) task_seconds: Histograms<Duration> = "muster_task_duration_seconds" ["task"] "Duration of one run of a periodic task.";
             pub(super) task_succeeded: IntGaugeVec = "muster_task_last_success_timestamp_seconds" ["task"] "When a periodic task last succeeded on this node.";
         }
+        "Documents folder (only with documents.folder)" {
+            pub documents_applied: IntGauge = "muster_documents_applied_timestamp_seconds" [] "When the contents of the documents folder that are in force were applied; 0 if none were.";
+            pub documents_failing: IntGauge = "muster_documents_failing" [] "1 while the documents folder cannot be applied: a mistake in a file, too many deletions, a folder that is away or out of date.";
+            pub documents_differ: IntGauge = "muster_documents_differ" [] "1 while the documents folder of this node does not hold what was applied last.";
+        }
         "Process" {
             pub(super) build: IntGaugeVec = "muster_build_info" ["version"] "1, with the version of the server.";
             pub certificate_expires: IntGauge = "muster_certificate_expiry_timestamp_seconds" [] "When the server's certificate expires; 0 without TLS.";

@@ -9,6 +9,7 @@ use super::Access;
 use super::freeze::{Freezes, Frozen, FrozenNow};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::fleet::documents::DocumentsNotice;
 use crate::fleet::{Error, Result};
 use crate::lock::lock;
 use crate::store::activities::{self, Actor};
@@ -27,6 +28,8 @@ const READ_ONLY: &str = "this server is read-only (server.read_only): nobody can
 pub(super) struct ChangeGate {
     is_read_only: bool,
     pub(super) freezes: Freezes,
+    /// The folder that documents come from, if that is so.
+    pub(super) documents: Option<Arc<DocumentsNotice>>,
     clock: Clock,
     refused: Mutex<HashMap<RefusedKind, RefusedChanges>>,
 }
@@ -48,6 +51,10 @@ pub(super) struct Attempt<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AttemptKind {
     Change,
+    /// Of what a documents folder holds.
+    Documents,
+    /// Of enroll secrets, which a documents folder may name.
+    Secrets,
     LiveQuery,
 }
 
@@ -57,6 +64,8 @@ enum Closed {
     ReadOnly,
     /// The window of this name.
     Frozen(Arc<str>),
+    /// Documents come from a folder alone.
+    Folder,
 }
 
 #[derive(Debug)]
@@ -68,19 +77,41 @@ struct RefusedChanges {
 impl ChangeGate {
     pub fn new(config: &Config, clock: Clock) -> Self {
         let (is_read_only, freezes) = (config.server.read_only, Freezes::new(&config.freeze));
-        Self { is_read_only, freezes, clock, refused: Mutex::default() }
+        let documents = DocumentsNotice::of(&config.documents);
+        Self { is_read_only, freezes, documents, clock, refused: Mutex::default() }
     }
 
     pub fn is_open(&self, kind: AttemptKind) -> bool {
-        !self.is_read_only && self.frozen(kind).is_none()
+        !self.is_read_only && self.frozen(kind).is_none() && self.folder_for(kind).is_none()
     }
 
     pub fn frozen(&self, kind: AttemptKind) -> Option<Arc<Frozen>> {
         let FrozenNow { changes, live_queries } = self.freezes.at(self.clock.now());
         match kind {
-            AttemptKind::Change => changes,
+            AttemptKind::Change | AttemptKind::Documents | AttemptKind::Secrets => changes,
             AttemptKind::LiveQuery => live_queries,
         }
+    }
+
+    /// The folder that such changes have to go through, if that is so.
+    fn folder_for(&self, kind: AttemptKind) -> Option<&DocumentsNotice> {
+        let documents = self.documents.as_deref()?;
+        let is_in_folder = match kind {
+            AttemptKind::Documents => true,
+            AttemptKind::Secrets => documents.names_secrets(),
+            AttemptKind::Change | AttemptKind::LiveQuery => false,
+        };
+        is_in_folder.then_some(documents)
+    }
+
+    /// Why a documents folder cannot be applied now, if that is so.
+    fn why_closed(&self) -> Option<String> {
+        if self.is_read_only {
+            return Some("server.read_only to be off: nothing is changed here until then".to_owned());
+        }
+        let frozen = self.frozen(AttemptKind::Documents)?;
+        let Frozen { window, until_there, .. } = &*frozen;
+        Some(format!("the end of the change freeze {window:?}, at {until_there}"))
     }
 
     /// # Errors
@@ -90,7 +121,10 @@ impl ChangeGate {
             return self.refuse(attempt, Closed::ReadOnly, READ_ONLY.to_owned());
         }
         match self.frozen(attempt.kind).filter(|_| !attempt.passes_freezes) {
-            None => Ok(()),
+            None => match self.folder_for(attempt.kind) {
+                None => Ok(()),
+                Some(documents) => self.refuse(attempt, Closed::Folder, documents.why_refused()),
+            },
             Some(frozen) => {
                 let why = self.why_frozen(&frozen, attempt.kind);
                 self.refuse(attempt, Closed::Frozen(Arc::clone(&frozen.window)), why)
@@ -101,7 +135,7 @@ impl ChangeGate {
     /// Why changes are refused, as operators are told, and what they can do.
     fn why_frozen(&self, frozen: &Frozen, kind: AttemptKind) -> String {
         let what = match kind {
-            AttemptKind::Change => "nothing can be changed",
+            AttemptKind::Change | AttemptKind::Documents | AttemptKind::Secrets => "nothing can be changed",
             AttemptKind::LiveQuery => "no live query can be started",
         };
         let remedy = match self.freezes.allow_override {
@@ -134,6 +168,16 @@ impl ChangeGate {
 }
 
 impl Access {
+    /// The folder that documents come from, if that is so.
+    pub fn documents(&self) -> Option<Arc<DocumentsNotice>> {
+        self.gate.documents.clone()
+    }
+
+    /// Why a documents folder cannot be applied now, if that is so.
+    pub(in crate::fleet) fn why_closed(&self) -> Option<String> {
+        self.gate.why_closed()
+    }
+
     /// Writes refused changes into the activities.
     ///
     /// # Errors
@@ -149,6 +193,7 @@ impl Access {
                 let count = refused.count;
                 let details = match by {
                     Closed::ReadOnly => json!({ "change": change, "count": count, "reason": "server.read_only" }),
+                    Closed::Folder => json!({ "change": change, "count": count, "reason": "documents.folder" }),
                     Closed::Frozen(window) => {
                         json!({ "change": change, "count": count, "reason": "freeze.windows", "window": window })
                     }

@@ -6,6 +6,7 @@ use muster_sql::GuardRole;
 use super::change_gate::{Attempt, AttemptKind, ChangeGate};
 use super::freeze::Frozen;
 use crate::clock::Moment;
+use crate::fleet::documents::DocumentsNotice;
 use crate::fleet::{Error, Result};
 use crate::store::activities::Actor;
 use crate::store::entity::users::{self, RoleWord};
@@ -77,7 +78,12 @@ impl Permission {
     }
 
     fn kind(self) -> AttemptKind {
-        if self == Self::RunLiveQueries { AttemptKind::LiveQuery } else { AttemptKind::Change }
+        match self {
+            Self::RunLiveQueries => AttemptKind::LiveQuery,
+            Self::WriteSchedule | Self::WriteConfig => AttemptKind::Documents,
+            Self::WriteSecrets => AttemptKind::Secrets,
+            _ => AttemptKind::Change,
+        }
     }
 
     /// As activities name it.
@@ -169,6 +175,15 @@ impl Principal {
         if dry_run { self.may(permission) } else { self.may_change(permission) }
     }
 
+    /// Whether this user may apply documents of some kind; which ones is asked for each.
+    ///
+    /// # Errors
+    /// As for [`Principal::may_write`].
+    pub(in crate::fleet) fn may_apply(&self, dry_run: bool) -> Result<()> {
+        self.may(Permission::WriteSchedule)?;
+        if dry_run { Ok(()) } else { self.passes_as(Permission::WriteSchedule.word(), AttemptKind::Change) }
+    }
+
     /// Whether this user may do it now, for pages: nothing is offered that would be refused.
     pub fn is_offered(&self, permission: Permission) -> bool {
         self.may(permission).is_ok() && (!permission.is_for_changes() || self.gate.is_open(permission.kind()))
@@ -186,6 +201,11 @@ impl Principal {
     /// As there.
     pub(super) fn passes_as(&self, change: &'static str, kind: AttemptKind) -> Result<()> {
         self.gate.pass(Attempt { actor: &self.actor(), change, kind, passes_freezes: self.passes_freezes })
+    }
+
+    /// The folder that documents come from, if that is so.
+    pub fn documents(&self) -> Option<&DocumentsNotice> {
+        self.gate.documents.as_deref()
     }
 
     /// The freeze of changes that is in force, if there is one.

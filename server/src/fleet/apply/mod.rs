@@ -5,6 +5,7 @@ mod delete;
 mod doubts;
 mod expiry;
 mod fit;
+mod folder;
 mod foreign;
 mod guarded;
 mod labels;
@@ -14,6 +15,7 @@ mod plans;
 mod queries;
 mod schedules;
 mod secrets;
+mod unnamed;
 mod user_roles;
 
 use std::collections::{BTreeSet, HashSet};
@@ -23,10 +25,11 @@ use muster_api::spec::DocumentKind;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+pub use self::folder::FolderTurn;
 use self::foreign::Skipped;
 use self::guarded::{guarded, paths};
-
 use self::parse::{Located, ReadDocuments};
+pub(in crate::fleet) use self::plans::MAX_DELETES;
 use self::plans::{KeptPlan, Marks, PlannedOutcome, check_deletes};
 use super::access::{Permission, Principal};
 use super::changes::{ChangedFields, Changes, Draft, ObjectChange, ObjectChanges, ObjectKind, content_mark};
@@ -57,6 +60,8 @@ pub struct ApplyWish {
     pub force: bool,
     /// Refuse to delete more objects than that.
     pub max_deletes: Option<u64>,
+    /// Delete what no document names.
+    pub delete_unnamed: bool,
 }
 
 /// What must not have changed since somebody looked.
@@ -65,6 +70,7 @@ struct Expected {
     /// The mark of the agent options.
     options_mark: Option<String>,
     plan: Option<KeptPlan>,
+    folder: Option<FolderTurn>,
 }
 
 /// What an apply has come to.
@@ -82,6 +88,8 @@ struct ApplyRun<'a> {
     author_id: Option<i64>,
     built_in: &'a BuiltInOptions,
     is_forced: bool,
+    /// Whether what no document names is deleted.
+    is_whole: bool,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
     skipped: Skipped,
@@ -153,7 +161,7 @@ impl Applier {
     ) -> Result<OptionsEdit> {
         let read = move || parse::specs(DocumentKind::Options, vec![options]);
         let wish = ApplyWish { dry_run, ..ApplyWish::default() };
-        let expected = Expected { options_mark: mark, plan: None };
+        let expected = Expected { options_mark: mark, ..Expected::default() };
         let Ran { applied, compared, .. } = self.run(principal, read, expected, wish).await?;
         Ok(OptionsEdit { changed: compared, warnings: applied.warnings })
     }
@@ -181,13 +189,16 @@ impl Applier {
         expected: Expected,
         wish: ApplyWish,
     ) -> Result<Ran> {
-        let ApplyWish { dry_run, force, max_deletes } = wish;
+        let ApplyWish { dry_run, force, max_deletes, delete_unnamed } = wish;
         // Whatever there is to apply: all kinds need at least this.
-        principal.may_write(Permission::WriteSchedule, dry_run)?;
+        principal.may_apply(dry_run)?;
         // Not on a thread that answers agents: there may be thousands of documents.
         let mut read = tokio::task::spawn_blocking(read).await.map_err(|error| Error::Internal(Box::new(error)))?;
         for document in &read.located {
-            principal.may(permission(document.spec.kind()))?;
+            principal.may_write(permission(document.spec.kind()), dry_run)?;
+        }
+        if delete_unnamed {
+            unnamed::check(principal, &read, dry_run)?;
         }
         if read.located.is_empty() {
             none_of(read.problems.clone())?;
@@ -212,6 +223,7 @@ impl Applier {
                 author_id: principal.actor().id,
                 built_in: self.changes.built_in_options(),
                 is_forced: force,
+                is_whole: delete_unnamed,
                 problems: read.problems.clone(),
                 warnings: read.warnings.clone(),
                 skipped: read.skipped.clone(),
@@ -223,12 +235,18 @@ impl Applier {
                 label_moves: LabelMoves::default(),
             };
             run.all(&read.located).await?;
+            if delete_unnamed {
+                unnamed::delete(&mut run, draft, &read).await?;
+            }
             none_of(without_consequences(std::mem::take(&mut run.problems), read.problems.len()))?;
             check_deletes(&run.changes, max_deletes)?;
             let outcome = PlannedOutcome::of(&run.changes, &run.marks);
             if let Some(plan) = &expected.plan {
                 plan.check(&outcome)?;
                 store::plans::delete(draft.tx, plan.id).await?;
+            }
+            if let Some(folder) = &expected.folder {
+                folder.take(draft).await?;
             }
             if run.has_changes() {
                 let without_values = |change: &Change| Change { differences: Vec::new(), ..change.clone() };
@@ -237,6 +255,9 @@ impl Applier {
                 let mut details = json!({ "changes": changes });
                 if let Some(plan) = &expected.plan {
                     details["plan"] = plan.id.into();
+                }
+                if let Some(folder) = &expected.folder {
+                    details["folder"] = folder.told.clone();
                 }
                 draft.record("applied_documents", details);
             }

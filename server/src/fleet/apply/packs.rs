@@ -4,7 +4,7 @@ use muster_api::rest::Action;
 use muster_api::spec::{PackQuery, PackSpec, PackTargets};
 use sea_orm::{Set, Unchanged};
 
-use super::{ApplyRun, Located, of_kind};
+use super::{ApplyRun, Located, of_kind, unnamed};
 use crate::fleet::packs::{check, check_not_global, row};
 use crate::fleet::{Result, path, scheduled, specs};
 use crate::store::case::ByName;
@@ -40,13 +40,20 @@ impl ApplyRun<'_> {
 
     /// What packs may name, the documents of this apply included.
     pub(super) async fn pack_names(&self, documents: &[Located]) -> Result<PackNames> {
-        let queries = store::named::all::<entity::queries::Entity>(self.tx).await?;
-        let labels = store::named::all::<entity::labels::Entity>(self.tx).await?;
+        let applied_queries: ByName<()> = of_kind!(documents, Query).map(|(_, spec)| (spec.name.clone(), ())).collect();
+        let applied_labels: ByName<()> = of_kind!(documents, Label).map(|(_, spec)| (spec.name.clone(), ())).collect();
+        let mut queries = store::named::all::<entity::queries::Entity>(self.tx).await?;
+        let mut labels = store::named::all::<entity::labels::Entity>(self.tx).await?;
+        if self.is_whole {
+            // What is about to be deleted cannot be named.
+            queries.retain(|row| applied_queries.contains_key(&row.name));
+            labels.retain(|row| !unnamed::is_ours(row) || applied_labels.contains_key(&row.name));
+        }
         Ok(PackNames {
             queries: queries.into_iter().map(|row| (row.name, row.id)).collect(),
-            applied_queries: of_kind!(documents, Query).map(|(_, spec)| (spec.name.clone(), ())).collect(),
+            applied_queries,
             labels: labels.into_iter().map(|row| (row.name, row.id)).collect(),
-            applied_labels: of_kind!(documents, Label).map(|(_, spec)| (spec.name.clone(), ())).collect(),
+            applied_labels,
         })
     }
 
@@ -55,7 +62,8 @@ impl ApplyRun<'_> {
         for (position, query) in spec.queries.iter().enumerate() {
             if !names.has_query(&query.query) {
                 let path = path::member(&path::item(&path("queries"), position), "query");
-                self.problem(path, format!("cannot schedule unknown query {:?}", query.query));
+                let hint = if self.is_whole { "; no document has it" } else { "" };
+                self.problem(path, format!("cannot schedule unknown query {:?}{hint}", query.query));
             }
         }
         for (key, list) in spec.targets.lists() {

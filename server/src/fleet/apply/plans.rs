@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Applier, ApplyWish, Expected, Ran, check_count, parse};
-use crate::fleet::access::{Permission, Principal};
+use crate::fleet::access::Principal;
 use crate::fleet::{Error, Result};
 use crate::store::{self, plans};
 
@@ -21,6 +21,9 @@ const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// Most objects that a refusal names.
 const NAMED: usize = 5;
+
+/// The path of the problem when too many objects would be deleted.
+pub(in crate::fleet) const MAX_DELETES: &str = "max_deletes";
 
 /// What outcomes were worked out from, by their positions.
 pub(super) type Marks = BTreeMap<usize, String>;
@@ -107,7 +110,7 @@ pub(super) fn check_deletes(changes: &[(usize, Change)], most: Option<u64>) -> R
     let named = deleted.iter().take(NAMED).map(|change| object(&change.kind, &change.name));
     let named = named.collect::<Vec<_>>().join(", ");
     let reason = format!("is {most}, and more would be deleted ({} in all): {named}", deleted.len());
-    Err(Error::invalid("max_deletes", reason))
+    Err(Error::invalid(MAX_DELETES, reason))
 }
 
 impl Applier {
@@ -123,7 +126,13 @@ impl Applier {
             self.run(principal, move || parse::documents(documents), Expected::default(), wish).await?;
         let outcome = serde_json::to_string(&outcome).map_err(|error| Error::Internal(Box::new(error)))?;
         let author_email = principal.user.email.clone();
-        let plan = plans::NewPlan { author_email, is_forced: wish.force, outcome, documents: text };
+        let plan = plans::NewPlan {
+            author_email,
+            is_forced: wish.force,
+            deletes_unnamed: wish.delete_unnamed,
+            outcome,
+            documents: text,
+        };
         let now = self.changes.now();
         let expires_at = now.plus(LIFETIME);
         let id = self.changes.store().write(async |tx| {
@@ -141,7 +150,7 @@ impl Applier {
     /// [`Error::Outdated`] if it would change something else; [`Error::Invalid`] if there is no such plan; else as for
     /// [`Applier::apply`].
     pub async fn apply_plan(&self, principal: &Principal, id: i64, wish: ApplyWish) -> Result<Applied> {
-        principal.may_write(Permission::WriteSchedule, wish.dry_run)?;
+        principal.may_apply(wish.dry_run)?;
         let found = plans::get(self.changes.reader(), id, self.changes.now()).await?;
         let plan = found.ok_or_else(|| {
             let hours = LIFETIME.as_secs() / 3600;
@@ -157,8 +166,8 @@ impl Applier {
         };
         let documents: Vec<Value> = serde_json::from_str(&plan.documents).map_err(unreadable)?;
         let outcome = serde_json::from_str(&plan.outcome).map_err(unreadable)?;
-        let expected = Expected { options_mark: None, plan: Some(KeptPlan { id, outcome }) };
-        let wish = ApplyWish { force: plan.is_forced, ..wish };
+        let expected = Expected { plan: Some(KeptPlan { id, outcome }), ..Expected::default() };
+        let wish = ApplyWish { force: plan.is_forced, delete_unnamed: plan.deletes_unnamed, ..wish };
         Ok(self.run(principal, move || parse::documents(documents), expected, wish).await?.applied)
     }
 

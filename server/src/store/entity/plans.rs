@@ -13,6 +13,8 @@ pub struct Model {
     pub author_email: String,
     /// Whether agent options with mistakes are taken.
     pub is_forced: bool,
+    /// Whether what no document names is deleted.
+    pub deletes_unnamed: bool,
     /// Bytes of `outcome` and `documents`.
     pub bytes: i64,
     /// What the apply would change, as JSON.

@@ -157,6 +157,7 @@ fn samples() -> Vec<Sample> {
         apply(Admin, "user_roles", json!({ "roles": {} })),
         post("/spec/plan", json!({ "documents": [{ "kind": "query", "spec": query }], "max_deletes": 0 })),
         post("/spec/delete", json!({ "documents": [{ "kind": "query", "spec": { "name": "not there" } }] })),
+        get("/documents/status"),
         get("/spec/queries"),
         post("/spec/queries", specs(&query)),
         named("/spec/queries/{name}", "spec/queries/uptime"),
