@@ -547,3 +547,23 @@ async fn what_was_planned_is_applied_by_its_id() {
     assert!(few.stderr.contains("max_deletes: is 2, and more would be deleted (3 in all)"), "{few:?}");
     console.good(&["delete", "-f", "packs.yml", "--max-deletes", "3"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn files_can_be_all_there_is() {
+    let console = Console::set_up().await;
+    console.fleetctl.write("packs.yml", DOCUMENTS);
+    console.good(&["apply", "-f", "packs.yml"]);
+    console.fleetctl.write("fleet/one.yml", "kind: query\nspec: {name: only, query: SELECT 1}\n");
+    let drift = console.fleetctl.run(&["plan", "--drift", "--delete-unnamed", "-f", "fleet"]);
+    assert!(drift.code == Some(2) && drift.stdout.contains("deleted pack"), "{drift:?}");
+    let few = console.bad(&["apply", "-f", "fleet", "--delete-unnamed", "--max-deletes", "1"]);
+    assert!(few.stderr.contains("max_deletes: is 1, and more would be deleted"), "{few:?}");
+    console.good(&["plan", "-f", "fleet", "--delete-unnamed"]);
+    let applied = console.good(&["apply", "--plan", "1"]);
+    assert!(applied.contains("created query \"only\"") && applied.contains("deleted query \"uptime\""), "{applied}");
+    assert_eq!(console.good(&["get", "queries", "-o", "name"]), "only\n");
+    let drift = console.good(&["plan", "--drift", "--delete-unnamed", "-f", "fleet"]);
+    assert_eq!(drift.lines().last(), Some("no changes"));
+    let status = console.good(&["get", "documents-status"]);
+    assert!(status.starts_with("documents come from operators"), "{status}");
+}

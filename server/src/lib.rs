@@ -153,9 +153,6 @@ pub fn check_files(config: &Config) -> Vec<String> {
     {
         problems.push(format!("{error:#}"));
     }
-    if let Some(fault) = config.documents.folder.as_deref().and_then(documents::fault) {
-        problems.push(format!("documents.folder: {fault}"));
-    }
     problems.extend(config.prometheus_basic_auth.password().err());
     for (key, path) in config.mysql_files() {
         if let Err(error) = std::fs::read(path) {
@@ -163,6 +160,12 @@ pub fn check_files(config: &Config) -> Vec<String> {
         }
     }
     problems
+}
+
+/// What is wrong with the documents folder. A server starts all the same: hosts go on with what was applied last.
+pub fn check_documents(config: &Config) -> Vec<String> {
+    let fault = config.documents.folder.as_deref().and_then(documents::fault);
+    fault.into_iter().map(|fault| format!("documents.folder: {fault}")).collect()
 }
 
 /// Starts a server and returns once it accepts requests. The server runs until `lifecycle` stops it.

@@ -63,8 +63,8 @@ pub struct SeenContents {
     pub changed_at: Moment,
 }
 
-/// The text of files by their names below the folder.
-type Texts = BTreeMap<String, String>;
+/// The texts of files by their names below the folder.
+type FileTexts = BTreeMap<String, String>;
 
 /// Reads a folder twice, and gives what it holds if that is the same both times.
 ///
@@ -139,11 +139,11 @@ fn real(folder: &Path) -> Result<PathBuf, Unread> {
 }
 
 /// The texts of all files, and when something of the folder was changed last.
-fn texts(root: &Path) -> Result<(Texts, Moment), Unread> {
+fn texts(root: &Path) -> Result<(FileTexts, Moment), Unread> {
     let unusable = |error: anyhow::Error| Unread::Unusable(format!("{error:#}"));
     let found = files_below(root, &YAML_ENDINGS, BOUNDS).map_err(unusable)?;
     let mut changed = Moment::NEVER;
-    let mut texts = Texts::new();
+    let mut texts = FileTexts::new();
     let mut bytes = 0;
     for path in found.folders.iter().chain(&found.files) {
         let metadata = path.metadata().map_err(|error| gone(path, &error))?;

@@ -1,7 +1,7 @@
 //! Applies what the documents folder holds.
 
 use muster_api::rest::Applied;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{Applier, ApplyWish, Expected, check_count, parse};
 use crate::fleet::access::Principal;
@@ -12,14 +12,14 @@ use crate::store::settings;
 /// What the servers know of the documents folder, before an apply and after it. Both are written with the change, so that of two
 /// servers that apply at one time only the first does.
 #[derive(Debug)]
-pub struct FolderTurn {
+pub struct FolderClaim {
     pub before: Option<Value>,
     pub after: Value,
     /// What the activity says of the folder.
-    pub told: Value,
+    pub details: Map<String, Value>,
 }
 
-impl FolderTurn {
+impl FolderClaim {
     pub(super) async fn take(&self, draft: &Draft<'_>) -> Result<()> {
         if settings::get(draft.tx, settings::DOCUMENTS_FOLDER).await? != self.before {
             return Err(Error::ChangedMeanwhile("what the servers know of the documents folder"));
@@ -38,12 +38,12 @@ impl Applier {
         &self,
         principal: &Principal,
         documents: Vec<Value>,
-        turn: FolderTurn,
+        claim: FolderClaim,
         wish: ApplyWish,
     ) -> Result<Applied> {
         check_count(&documents)?;
         let wish = ApplyWish { delete_unnamed: true, ..wish };
-        let expected = Expected { folder: Some(turn), ..Expected::default() };
+        let expected = Expected { folder: Some(claim), ..Expected::default() };
         Ok(self.run(principal, move || parse::documents(documents), expected, wish).await?.applied)
     }
 }

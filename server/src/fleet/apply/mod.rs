@@ -25,7 +25,7 @@ use muster_api::spec::DocumentKind;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-pub use self::folder::FolderTurn;
+pub use self::folder::FolderClaim;
 use self::foreign::Skipped;
 use self::guarded::{guarded, paths};
 use self::parse::{Located, ReadDocuments};
@@ -70,7 +70,7 @@ struct Expected {
     /// The mark of the agent options.
     options_mark: Option<String>,
     plan: Option<KeptPlan>,
-    folder: Option<FolderTurn>,
+    folder: Option<FolderClaim>,
 }
 
 /// What an apply has come to.
@@ -256,8 +256,8 @@ impl Applier {
                 if let Some(plan) = &expected.plan {
                     details["plan"] = plan.id.into();
                 }
-                if let Some(folder) = &expected.folder {
-                    details["folder"] = folder.told.clone();
+                if let (Some(folder), Some(details)) = (&expected.folder, details.as_object_mut()) {
+                    details.extend(folder.details.clone());
                 }
                 draft.record("applied_documents", details);
             }

@@ -3,14 +3,14 @@
 use std::fmt::Write as _;
 
 use muster_api::rest::{Action, Change};
-use serde_json::{Value, json};
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use super::state::{Applied, FolderState};
+use super::state::{FolderState, InForce};
 use super::{COMPARED_EVERY, Compared, DocumentsFolder, Memory, ToApply};
 use crate::documents::{DELETIONS, FolderContents, SeenContents};
 use crate::fleet::access::Principal;
-use crate::fleet::apply::{ApplyWish, FolderTurn, MAX_DELETES};
+use crate::fleet::apply::{ApplyWish, FolderClaim, MAX_DELETES};
 use crate::fleet::{Error, Problem, Result};
 
 /// Who has made what the folder changes, as activities name it.
@@ -29,7 +29,7 @@ const WORD: usize = 12;
 /// What came of a look.
 pub(super) enum Came {
     /// The server is as the folder says.
-    Applied(Applied),
+    Applied(InForce),
     /// It goes on by itself.
     Waits(String),
     /// Nothing may be changed now; else there is nothing wrong.
@@ -105,24 +105,28 @@ impl DocumentsFolder {
         &self,
         ToApply { contents, documents }: ToApply,
         stored: Option<Value>,
-        next: &Applied,
+        next: &InForce,
         is_applied: bool,
     ) -> Result<Came> {
         let mut principal = Principal::program(AUTHOR, self.parts.clock.now());
         AUTHOR.clone_into(&mut principal.user.email);
         let after = FolderState { applied: Some(next.clone()), ..FolderState::default() };
         let after = serde_json::to_value(after).map_err(|error| Error::Internal(Box::new(error)))?;
-        let told = json!({ "path": self.notice.folder(), "commit": next.commit, "restored": is_applied });
-        let turn = || FolderTurn { before: stored.clone(), after: after.clone(), told: told.clone() };
+        let mut details = Map::from_iter([("folder".to_owned(), Value::from(self.notice.folder()))]);
+        details.extend(next.commit.clone().map(|commit| ("commit".to_owned(), commit.into())));
+        if is_applied {
+            details.insert("restored".to_owned(), true.into());
+        }
+        let claim = || FolderClaim { before: stored.clone(), after: after.clone(), details: details.clone() };
         let wish = |dry_run, max_deletes| ApplyWish { dry_run, max_deletes, ..ApplyWish::default() };
         let applier = &self.parts.applier;
         let most = Some(self.config.max_deletes);
-        let mut outcome = applier.apply_folder(&principal, documents, turn(), wish(false, most)).await;
+        let mut outcome = applier.apply_folder(&principal, documents, claim(), wish(false, most)).await;
         if let Err(Error::Invalid(problems)) = &outcome
             && problems.iter().any(|problem| problem.path == MAX_DELETES)
         {
             let again = || contents.documents.to_json();
-            let tried = applier.apply_folder(&principal, again(), turn(), wish(true, None)).await;
+            let tried = applier.apply_folder(&principal, again(), claim(), wish(true, None)).await;
             outcome = match tried {
                 Ok(tried) => {
                     let deleted = deleted(&tried.changes);
@@ -131,7 +135,7 @@ impl DocumentsFolder {
                         return Ok(Came::problem(self.too_many(&deleted, &word)));
                     }
                     let most = Some(deleted.len() as u64);
-                    applier.apply_folder(&principal, again(), turn(), wish(false, most)).await
+                    applier.apply_folder(&principal, again(), claim(), wish(false, most)).await
                 }
                 Err(error) => Err(error),
             };
@@ -161,7 +165,7 @@ impl DocumentsFolder {
         )
     }
 
-    fn log(&self, changes: &[Change], warnings: usize, contents: &FolderContents, next: &Applied, is_applied: bool) {
+    fn log(&self, changes: &[Change], warnings: usize, contents: &FolderContents, next: &InForce, is_applied: bool) {
         let count = |action| changes.iter().filter(|change| change.action == action).count();
         let [created, changed, deleted] = [Action::Created, Action::Changed, Action::Deleted].map(count);
         let (folder, commit) = (self.notice.folder(), next.commit.as_deref());
@@ -197,10 +201,10 @@ impl Compared {
     }
 }
 
-fn next(before: Option<&Applied>, ToApply { contents, documents }: &ToApply, now: i64) -> Applied {
+fn next(before: Option<&InForce>, ToApply { contents, documents }: &ToApply, now: i64) -> InForce {
     let SeenContents { digest, commit, changed_at } = contents.seen.clone();
     let same = before.filter(|before| before.digest == digest);
-    Applied {
+    InForce {
         digest,
         commit,
         applied_at: same.map_or(now, |same| same.applied_at),
@@ -210,7 +214,7 @@ fn next(before: Option<&Applied>, ToApply { contents, documents }: &ToApply, now
     }
 }
 
-fn behind(seen: &SeenContents, applied: &Applied) -> String {
+fn behind(seen: &SeenContents, applied: &InForce) -> String {
     let which = |commit: &Option<String>, digest: &str| match commit {
         Some(commit) => format!("commit {}", commit.get(..WORD).unwrap_or(commit)),
         None => format!("contents {}", digest.get(..WORD).unwrap_or(digest)),

@@ -110,11 +110,14 @@ impl DocumentsFolder {
         let is_settled = memory.see(seen.as_ref(), &state, now);
         if !self.parts.node.is_leader() {
             memory.compared = None;
-            self.tell(&state, seen.as_ref());
+            self.publish(&state, seen.as_ref());
             return Ok(());
         }
         let came = match read {
-            Err(Unread::Unusable(why)) => Came::problem(why),
+            Err(Unread::Unusable(why)) => {
+                memory.busy_since = None;
+                Came::problem(why)
+            }
             Err(Unread::Busy(why)) if now.since(*memory.busy_since.get_or_insert(now)) < MAX_BUSY => Came::Waits(why),
             Err(Unread::Busy(why)) => {
                 let minutes = MAX_BUSY.as_secs() / 60;
@@ -127,7 +130,7 @@ impl DocumentsFolder {
             }
         };
         let state = self.keep(came, state, now).await?;
-        self.tell(&state, seen.as_ref());
+        self.publish(&state, seen.as_ref());
         Ok(())
     }
 
@@ -188,13 +191,13 @@ impl DocumentsFolder {
         Ok(state)
     }
 
-    fn tell(&self, state: &FolderState, seen: Option<&SeenContents>) {
+    fn publish(&self, state: &FolderState, seen: Option<&SeenContents>) {
         let metrics = &self.parts.metrics;
         let applied = state.applied.as_ref();
         metrics.documents_applied.set(applied.map_or(0, |applied| Moment(applied.applied_at).seconds()));
         metrics.documents_failing.set(i64::from(state.problem.is_some()));
         metrics.documents_differ.set(i64::from(!seen.is_some_and(|seen| state.is_applied(seen))));
-        self.notice.tell(state.status(seen), applied.is_some_and(|applied| applied.names_secrets));
+        self.notice.publish(state.status(seen), applied.is_some_and(|applied| applied.names_secrets));
     }
 }
 

@@ -50,7 +50,7 @@ impl DocumentsNotice {
         )
     }
 
-    pub(super) fn tell(&self, status: DocumentsStatus, names_secrets: bool) {
+    pub(super) fn publish(&self, status: DocumentsStatus, names_secrets: bool) {
         self.names_secrets.store(names_secrets, Ordering::Relaxed);
         self.status.store(Arc::new(DocumentsStatus { folder: Some(self.folder.clone()), ..status }));
     }
