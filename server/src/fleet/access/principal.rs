@@ -82,7 +82,18 @@ impl Permission {
             Self::RunLiveQueries => AttemptKind::LiveQuery,
             Self::WriteSchedule | Self::WriteConfig => AttemptKind::Documents,
             Self::WriteSecrets => AttemptKind::Secrets,
-            _ => AttemptKind::Change,
+            Self::WriteHosts
+            | Self::ManageUsers
+            | Self::TakeCarves
+            | Self::ReadHosts
+            | Self::ReadQueries
+            | Self::ReadLabels
+            | Self::ReadPacks
+            | Self::ReadConfig
+            | Self::ReadSecrets
+            | Self::ReadCarves
+            | Self::ReadActivities
+            | Self::Debug => AttemptKind::Change,
         }
     }
 
