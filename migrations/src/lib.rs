@@ -29,6 +29,7 @@ mod m0025_secret_limits;
 mod m0026_guard;
 mod m0027_guard_approvals;
 mod m0028_plans;
+mod m0031_live_canaries;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -70,6 +71,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0026_guard::Migration),
             Box::new(m0027_guard_approvals::Migration),
             Box::new(m0028_plans::Migration),
+            Box::new(m0031_live_canaries::Migration),
         ]
     }
 }

@@ -42,8 +42,9 @@ pub use host::{
 };
 pub use label::{Label, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LabelSummary};
 pub use live::{
-    LiveAnswer, LiveCost, LiveCounts, LiveHost, LiveHosts, LiveQueries, LiveQuery, LiveQueryEnvelope, LiveRate,
-    LiveStats, LiveStatus, LiveStreamEnd, LiveTargets, NewLiveQuery, Percentiles, TargetState,
+    LiveAnswer, LiveBudget, LiveCanaries, LiveCost, LiveCounts, LiveHost, LiveHosts, LiveQueries, LiveQuery,
+    LiveQueryEnvelope, LiveRate, LiveStats, LiveStatus, LiveStreamEnd, LiveTargets, NewLiveQuery, Percentiles,
+    TargetState,
 };
 pub use pack::{Pack, PackEnvelope, PackInput, PackList};
 pub use query::{Deleted, Query, QueryEnvelope, QueryIds, QueryInput, QueryList, QueryPack};

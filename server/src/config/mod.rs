@@ -36,7 +36,7 @@ pub use filesystem::Filesystem;
 pub use foreign::foreign_flags;
 pub use freeze::{Freeze, FreezeWindow, FreezeWindows, MinuteOfDay, Recurrence};
 pub use import::import_source;
-pub use live::{Live, MAX_LIVE_RATE};
+pub use live::{Live, MAX_CANARIES, MAX_LIVE_RATE};
 pub use load::{ConfigErrors, Loaded, Sources, describe, load};
 pub use logging::Logging;
 pub use mysql::{Mysql, MysqlEndpoint, MysqlReadReplica, MysqlTls};

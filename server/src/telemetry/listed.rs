@@ -58,6 +58,7 @@ metrics! {
             pub live_questions: IntCounter = "muster_live_questions_total" [] "Live queries sent to hosts.";
             pub(super) live_settled: IntCounterVec = "muster_live_targets_settled_total" ["state"] "Targets of live queries that this node settled one by one, by their state; those left at the end of a live query are not among them.";
             pub live_results_bytes: IntGauge = "muster_live_results_bytes" [] "Bytes of the results of live queries that are kept. With Redis the same on all nodes: take the maximum.";
+            pub(super) canary_verdicts: IntCounterVec = "muster_live_canary_verdicts_total" ["verdict"] "Live queries by what came of their canaries: the others followed (passed), an operator let them follow (promoted), or the query was stopped (stopped).";
             pub suspects: IntCounter = "muster_live_suspects_total" [] "Hosts whose worker was probably stopped by a live query.";
         }
         "What queries cost" {

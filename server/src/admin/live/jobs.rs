@@ -60,6 +60,10 @@ pub(super) async fn resume(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -
     change_pace(&api, &caller, *id, PaceChange::Resume).await
 }
 
+pub(super) async fn promote(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
+    change_pace(&api, &caller, *id, PaceChange::Promote).await
+}
+
 pub(super) async fn rate(api: Data<AdminApi>, caller: Caller, id: Path<i64>, rate: JsonBody<LiveRate>) -> AdminAnswer {
     change_pace(&api, &caller, *id, PaceChange::Rate(rate.rate)).await
 }

@@ -12,6 +12,7 @@ use roaring::RoaringTreemap;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::canaries::{AskedCare, Care};
 use super::jobs::{from_row, not_found};
 use super::notes::JobEnding;
 use super::states::States;
@@ -65,6 +66,7 @@ pub(super) struct BeginOptions {
     pub rate: u32,
     /// Campaigns only.
     pub watched_until: Option<Moment>,
+    pub care: Care,
 }
 
 /// A row that is being written and has not taken effect yet. Dropped before it has, it has the next polls look at the open
@@ -114,9 +116,12 @@ impl Live {
             None => self.config.deadline,
         };
         let rate = self.rate(request.rate)?;
+        let NewLiveQuery { canaries, host_cpu_ms, fleet_cpu_ms, .. } = *request;
+        let care = self.care(principal, AskedCare { canaries, host_cpu_ms, fleet_cpu_ms })?;
         self.check_room()?;
         let hosts = self.resolve(request).await?;
-        let job = self.begin(principal, question, &hosts, BeginOptions { deadline, rate, watched_until: None }).await?;
+        let job =
+            self.begin(principal, question, &hosts, BeginOptions { deadline, rate, watched_until: None, care }).await?;
         self.show(&job).await
     }
 
@@ -147,7 +152,7 @@ impl Live {
         principal: &Principal,
         question: SavedOrOwnQuery,
         hosts: &RoaringTreemap,
-        BeginOptions { deadline, rate, watched_until }: BeginOptions,
+        BeginOptions { deadline, rate, watched_until, care }: BeginOptions,
     ) -> Result<Arc<Job>> {
         let GuardSaid { warnings, limits } = self.judge(principal, &question, hosts).await?;
         // Before anything is written, so that nothing has to be taken back.
@@ -156,7 +161,9 @@ impl Live {
                 "live queries need Redis, which is away now; try again later: {error}"
             )));
         }
+        let canaries = self.choose_canaries(care, hosts).await?;
         let now = self.clock.now();
+        let canaries_until = (!canaries.is_empty()).then(|| self.canaries_until(now.plus(deadline)));
         let states = States::pending(hosts.iter().map(u64::cast_signed));
         let row = live_queries::Model {
             id: 0,
@@ -175,8 +182,13 @@ impl Live {
             results_bytes: 0,
             bus_key: Some(Uuid::now_v7().to_string()),
             rate: i64::from(rate),
-            is_paused: false,
-            pace_changes: i64::from(rate > 0),
+            is_paused: canaries_until.is_some(),
+            pace_changes: i64::from(rate > 0 || canaries_until.is_some()),
+            canaries: stored_hosts(&canaries),
+            canaries_until,
+            is_paused_early: false,
+            host_cpu_ms: i64::try_from(care.host_cpu_ms).unwrap_or(i64::MAX),
+            fleet_cpu_ms: i64::try_from(care.fleet_cpu_ms).unwrap_or(i64::MAX),
             row_limit: stored_limit(limits.rows),
             byte_limit: stored_limit(limits.bytes),
             guard_warnings: stored_warnings(&warnings)?,
@@ -184,6 +196,9 @@ impl Live {
         let mut details = json!({ "targets_count": hosts.len(), "query_sql": row.query, "query_name": row.query_name });
         if rate > 0 {
             details["rate"] = rate.into();
+        }
+        if !canaries.is_empty() {
+            details["canaries"] = canaries.len().into();
         }
         if !warnings.is_empty() {
             details["guard_warnings"] = warnings.iter().map(|warning| warning.reason.as_str()).collect();
@@ -404,6 +419,8 @@ impl Live {
             counts: job.counts(),
             rate: job.pace().rate,
             paused: job.is_paused(),
+            canaries: job.canaries(),
+            budget: job.budget(),
             given: job.given(),
             online: online.intersection_len(&job.targets()),
             online_waiting: online.intersection_len(&job.open_hosts()),
@@ -411,6 +428,14 @@ impl Live {
             warnings: job.warnings.clone(),
         })
     }
+}
+
+/// Hosts as they are stored: a compressed bitmap.
+fn stored_hosts(hosts: &RoaringTreemap) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // Writing into memory does not fail.
+    let _ = hosts.serialize_into(&mut bytes);
+    (!hosts.is_empty()).then_some(bytes)
 }
 
 /// A limit as it is stored: 0 for none. A limit of 0 keeps nothing, as one of -1 does.

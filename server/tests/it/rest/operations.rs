@@ -235,6 +235,7 @@ fn samples() -> Vec<Sample> {
         Sample { path: "live_queries/1/rate", ..post("/live_queries/{id}/rate", json!({ "rate": 5 })) },
         Sample { path: "live_queries/1/pause", ..post("/live_queries/{id}/pause", json!({})) },
         Sample { path: "live_queries/1/resume", ..post("/live_queries/{id}/resume", json!({})) },
+        Sample { path: "live_queries/1/promote", ..post("/live_queries/{id}/promote", json!({})) },
         Sample { path: "live_queries/1/cancel", ..post("/live_queries/{id}/cancel", json!({})) },
         Sample {
             least: Some(Maintainer),

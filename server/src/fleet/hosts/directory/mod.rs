@@ -14,6 +14,7 @@ mod order;
 mod pick;
 mod shared;
 mod slots;
+mod spread;
 mod states;
 mod tables;
 mod targets;
@@ -26,6 +27,8 @@ pub use census::Census;
 pub use groups::AskableHost;
 pub use pick::HostsSummary;
 pub(super) use pick::{HostPick, PickedHost};
+pub use spread::SpreadGroup;
+pub(super) use spread::in_turn;
 pub use targets::{OnlineTally, TargetGroups};
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
