@@ -34,7 +34,7 @@ pub struct NewLiveQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<u32>,
     /// Number of hosts that are given the query first, 1–1,000; 0 gives it to all at one time. If absent, the server decides by
-    /// the number of targets. Fewer than the server's default are for maintainers and administrators.
+    /// the number of targets. Another number than that of `live.canaries` is for maintainers and administrators.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canaries: Option<u32>,
     /// CPU time in milliseconds that the query may take on one host; 0 for no limit, the server's default if absent. More than

@@ -46,14 +46,15 @@ pub(super) struct Care {
 }
 
 impl Live {
-    /// The care for a new job. Less than the server's default takes the permission to ask anything.
+    /// The care for a new job. Other canaries than by default, and larger budgets, take the permission to ask anything.
     pub(super) fn care(&self, principal: &Principal, asked: AskedCare) -> Result<Care> {
         let budget_of = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let (host, fleet) = (budget_of(self.config.cpu_budget), budget_of(self.config.fleet_cpu_budget));
         let is_less = |asked: Option<u64>, default: u64| {
             asked.is_some_and(|asked| default > 0 && (asked == 0 || asked > default))
         };
-        let is_careless = asked.canaries.is_some_and(|canaries| canaries < self.config.canaries)
+        // Fewer canaries say less, and more are harmed.
+        let is_careless = asked.canaries.is_some_and(|canaries| canaries != self.config.canaries)
             || is_less(asked.host_cpu_ms, host)
             || is_less(asked.fleet_cpu_ms, fleet);
         if is_careless {
