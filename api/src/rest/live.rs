@@ -26,6 +26,10 @@ pub struct NewLiveQuery {
     /// The percentage of the hosts, 1–100, chosen by a hash salted with the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<u8>,
+    /// The maximum number of hosts of each platform and version of osquery, 1–100: online ones, other ones each time. Without
+    /// targets, hosts of the label that the setting `live.try_label` names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_version: Option<u32>,
     /// Seconds until hosts that have not answered are given up; the server's default if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_seconds: Option<u64>,
@@ -285,9 +289,23 @@ pub struct LiveQueries {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveQueryEnvelope {
     pub live_query: LiveQuery,
+    /// Of a start with `per_version`: the hosts that are asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<LiveGroup>,
     /// Of a start: what is valid but probably does not do what was intended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// Hosts that a live query asks, with the same platform and version of osquery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LiveGroup {
+    pub platform: String,
+    pub osquery_version: String,
+    /// How many hosts of the targets have both.
+    pub size: u64,
+    /// The ids of those that are asked.
+    pub host_ids: Vec<i64>,
 }
 
 /// `GET live_queries/{id}/hosts?state=STATE`: the targets in a state.

@@ -42,7 +42,7 @@ pub use host::{
 };
 pub use label::{Label, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LabelSummary};
 pub use live::{
-    LiveAnswer, LiveBudget, LiveCanaries, LiveCost, LiveCounts, LiveHost, LiveHosts, LiveQueries, LiveQuery,
+    LiveAnswer, LiveBudget, LiveCanaries, LiveCost, LiveCounts, LiveGroup, LiveHost, LiveHosts, LiveQueries, LiveQuery,
     LiveQueryEnvelope, LiveRate, LiveStats, LiveStatus, LiveStreamEnd, LiveTargets, NewLiveQuery, Percentiles,
     TargetState,
 };

@@ -35,6 +35,7 @@ mod session;
 pub mod setup;
 mod stop_signal;
 pub mod top;
+mod try_out;
 pub mod user;
 
 pub use session::ClientSession;

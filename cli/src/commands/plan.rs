@@ -3,6 +3,7 @@ use std::fmt;
 use super::ClientSession;
 use super::apply::report;
 use super::send::{self, FileArgs, SendWish, SpecOperation};
+use super::try_out::{self, TryArgs};
 use crate::output;
 
 const EXAMPLES: &str = "\
@@ -15,6 +16,9 @@ Examples:
 
   # Refuse files that would delete more than two objects
   fleetctl plan -f fleet-config/ --max-deletes 2
+
+  # Try each new query on two consenting hosts of each platform and osquery version first: exit code 1 if one fails
+  fleetctl plan -f fleet-config/ --try 2 --try-label 'Query tests'
 
   # Find out whether somebody has changed the server beside the files: exit code 2
   fleetctl plan --drift -f fleet-config/";
@@ -31,8 +35,10 @@ pub struct Args {
     #[arg(long, value_name = "N")]
     max_deletes: Option<u64>,
     /// Keep no plan; exit with code 2 if the server differs from the files
-    #[arg(long)]
+    #[arg(long, conflicts_with = "try_hosts")]
     drift: bool,
+    #[command(flatten)]
+    try_out: TryArgs,
 }
 
 /// The server is not as the files say.
@@ -63,5 +69,6 @@ pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
     let plan = send::plan(&server, &documents, wish).await?;
     output::data(&report::render(&plan.applied))?;
     let until = plan.expires_at.format("%Y-%m-%d %H:%M UTC");
-    output::data(&format!("plan {}, until {until}; apply it with: fleetctl apply --plan {}\n", plan.id, plan.id))
+    output::data(&format!("plan {}, until {until}; apply it with: fleetctl apply --plan {}\n", plan.id, plan.id))?;
+    try_out::of_plan(&server, &documents.to_json(), &plan.applied.changes, &args.try_out).await
 }

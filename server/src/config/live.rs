@@ -35,6 +35,8 @@ section! {
         cpu_budget: Duration = Duration::from_secs(60),
         /// CPU time that a live query may take on all hosts together; 0 is no limit.
         fleet_cpu_budget: Duration = Duration::ZERO,
+        /// Label of the hosts that consent to have new queries tried on them, as fleetctl plan --try does. Empty: none do.
+        try_label: String = String::new(),
         /// Maximum number of open live queries.
         max_open: usize = 500,
         /// Maximum number of clients that follow live queries, over all operators; each can hold some MiB of results in memory.

@@ -136,6 +136,9 @@ pub struct TargetArgs {
     /// Maximum number of targeted hosts
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_hosts: Option<u64>,
+    /// Maximum number of online hosts of each platform and osquery version; without other targets of live.try_label of the server
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub per_version: Option<u32>,
     /// Percentage of the matching hosts to target
     #[arg(long, value_name = "1-100", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub percent: Option<u8>,

@@ -9,7 +9,7 @@ use super::args::{AskArgs, TargetArgs};
 use crate::rest::RestError;
 
 /// The flag of each field of the request; longer paths first.
-const FLAGS: [(&str, &str); 15] = [
+const FLAGS: [(&str, &str); 16] = [
     ("targets.exclude_hosts", "--exclude-hosts"),
     ("targets.exclude_labels", "--exclude-labels"),
     ("targets.platforms", "--platforms"),
@@ -18,6 +18,7 @@ const FLAGS: [(&str, &str); 15] = [
     ("targets.all", "--all"),
     ("deadline_seconds", "--deadline"),
     ("max_hosts", "--max-hosts"),
+    ("per_version", "--per-version"),
     ("discovery", "--discovery"),
     ("canaries", "--canaries"),
     ("host_cpu_ms", "--cpu-budget"),
@@ -40,7 +41,7 @@ pub fn request(args: &AskArgs) -> anyhow::Result<NewLiveQuery> {
         exclude_labels: names(&args.targets.exclude_labels),
     };
     let is_listed = !(targets.hosts.is_empty() && targets.labels.is_empty() && targets.platforms.is_empty());
-    if !all && !is_listed {
+    if !all && !is_listed && args.targets.per_version.is_none() {
         bail!("No hosts or labels targeted. Please provide either --hosts or --labels, or --platforms, or --all.");
     }
     if all && is_listed {
@@ -67,6 +68,7 @@ pub fn request(args: &AskArgs) -> anyhow::Result<NewLiveQuery> {
         targets,
         max_hosts,
         percent,
+        per_version: args.targets.per_version,
         deadline_seconds,
         rate: args.rate,
         canaries: args.canaries,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use muster_api::rest::{LiveHost, LiveQuery, LiveStatus, NewLiveQuery, TargetState};
+use muster_api::rest::{LiveGroup, LiveHost, LiveQuery, LiveStatus, NewLiveQuery, TargetState};
 use muster_sql::SqlKind;
 use roaring::RoaringTreemap;
 use serde_json::json;
@@ -92,6 +92,18 @@ impl Live {
     /// [`Error::Invalid`] for SQL that cannot be parsed and targets nobody knows; [`Error::Forbidden`] to observers,
     /// except for saved queries they may run; [`Error::Unavailable`] when too many are open.
     pub async fn start(self: &Arc<Self>, principal: &Principal, request: &NewLiveQuery) -> Result<LiveQuery> {
+        Ok(self.start_in_groups(principal, request).await?.0)
+    }
+
+    /// As [`Live::start`]; tells also which hosts of which platform and version are asked, of a request for some of each.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start_in_groups(
+        self: &Arc<Self>,
+        principal: &Principal,
+        request: &NewLiveQuery,
+    ) -> Result<(LiveQuery, Vec<LiveGroup>)> {
         let ask = match (&request.query, &request.query_name) {
             (Some(_), Some(_)) => {
                 return Err(Error::invalid("query", "query and query_name must not be given together"));
@@ -119,10 +131,10 @@ impl Live {
         let NewLiveQuery { canaries, host_cpu_ms, fleet_cpu_ms, .. } = *request;
         let care = self.care(principal, AskedCare { canaries, host_cpu_ms, fleet_cpu_ms })?;
         self.check_room()?;
-        let hosts = self.resolve(request).await?;
+        let (hosts, groups) = self.resolve(request).await?;
         let job =
             self.begin(principal, question, &hosts, BeginOptions { deadline, rate, watched_until: None, care }).await?;
-        self.show(&job).await
+        Ok((self.show(&job).await?, groups))
     }
 
     /// The longest deadline of a live query.
