@@ -1,9 +1,8 @@
-use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
-use muster_api::documents::Surroundings;
+use muster_api::documents::{FolderBounds, Surroundings, files_below, text_of, utf8, within_folder};
 
 use crate::output;
 
@@ -34,9 +33,9 @@ pub fn read(named: &[PathBuf], extensions: &[&str]) -> anyhow::Result<TextFiles>
         if path.as_os_str() == "-" {
             let mut bytes = Vec::new();
             let got = std::io::stdin().lock().read_to_end(&mut bytes).context("cannot read standard input");
-            read.add(got.and_then(|_| Ok((STDIN.to_owned(), text("standard input", bytes)?))));
+            read.add(got.and_then(|_| Ok((STDIN.to_owned(), utf8("standard input", bytes)?))));
         } else if path.is_dir() {
-            match files_below(path, extensions, &mut read.skipped) {
+            match files_in(path, extensions, &mut read.skipped) {
                 Ok(files) if files.is_empty() => {
                     read.unread.push(anyhow!("{} contains no .{} file", path.display(), extensions.join(" or .")));
                 }
@@ -58,14 +57,8 @@ pub struct Here;
 
 impl Surroundings for Here {
     fn file(&self, path: &Path, within: &Path) -> Result<String, String> {
-        let name = path.display().to_string();
-        let folder = if within.as_os_str().is_empty() { Path::new(".") } else { within };
-        let real = |path: &Path| fs::canonicalize(path).map_err(|error| error.to_string());
-        if !real(path)?.starts_with(real(folder)?) {
-            return Err("it is a link to a file outside of the folder; put the file itself there".to_owned());
-        }
-        let bytes = fs::read(path).map_err(|error| error.to_string())?;
-        text(&name, bytes).map_err(|error| error.to_string())
+        within_folder(path, within)?;
+        text_of(path, &path.display().to_string(), FolderBounds::NONE).map_err(|error| format!("{error:#}"))
     }
 
     fn variable(&self, name: &str) -> Option<String> {
@@ -102,52 +95,22 @@ pub fn note_skipped(names: &[String], why: &str) {
 
 fn file_text(path: &Path) -> anyhow::Result<(String, String)> {
     let name = path.display().to_string();
-    let bytes = fs::read(path).with_context(|| format!("cannot read {name}"))?;
-    let text = text(&name, bytes)?;
+    let text = text_of(path, &name, FolderBounds::NONE)?;
     Ok((name, text))
 }
 
-fn text(name: &str, bytes: Vec<u8>) -> anyhow::Result<String> {
-    String::from_utf8(bytes).map_err(|error| {
-        let valid = error.utf8_error().valid_up_to();
-        let line = error.as_bytes()[..valid].iter().filter(|byte| **byte == b'\n').count() + 1;
-        anyhow::anyhow!("{name}:{line}: not UTF-8; convert the file, for example with iconv")
-    })
-}
-
-/// Files with one of the `extensions` below a directory, sorted by name. Skips hidden entries and linked directories, and
-/// gives those that another command reads.
-fn files_below(dir: &Path, extensions: &[&str], skipped: &mut Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
-    let entries = fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let mut entries = entries.with_context(|| format!("cannot read {}", dir.display()))?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.path();
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        let kind = entry.file_type().with_context(|| format!("cannot read {}", path.display()))?;
-        if kind.is_dir() {
-            files.extend(files_below(&path, extensions, skipped)?);
-            continue;
-        }
-        let is_one_of =
-            |endings: &[&str]| path.extension().is_some_and(|ext| endings.iter().any(|known| ext == *known));
-        if !path.is_file() {
-            continue;
-        }
-        if is_one_of(extensions) {
-            files.push(path);
-        } else if is_one_of(&KNOWN) {
-            skipped.push(path);
-        }
-    }
-    Ok(files)
+/// Files with one of the `extensions` below a directory, sorted by name. Gives those that another command reads, too.
+fn files_in(dir: &Path, extensions: &[&str], skipped: &mut Vec<PathBuf>) -> anyhow::Result<Vec<PathBuf>> {
+    let found = files_below(dir, extensions, FolderBounds::NONE)?;
+    let is_known = |path: &PathBuf| path.extension().is_some_and(|ending| KNOWN.iter().any(|known| ending == *known));
+    skipped.extend(found.others.into_iter().filter(is_known));
+    Ok(found.files)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const YAML: [&str; 2] = ["yml", "yaml"];

@@ -534,16 +534,45 @@ async fn what_was_planned_is_applied_by_its_id() {
 
     let second = console.good(&["plan", "-f", "packs.yml"]);
     assert!(second.contains("fleetctl apply --plan 2"), "{second}");
+    let listed = console.good(&["plan", "list"]);
+    assert_eq!(listed.matches("admin@example.com").count(), 2, "{listed}");
+    let shown = console.good(&["plan", "show", "1"]);
+    assert!(shown.contains("plan: 3 created, 1 changed") && shown.contains("plan 1 by admin@example.com"), "{shown}");
+    assert!(shown.contains("still good, until "), "{shown}");
     let applied = console.good(&["apply", "--plan", "1"]);
     assert!(applied.contains("[+] applied 1 query (1 created)"), "{applied}");
     assert_eq!(console.good(&["plan", "--drift", "-f", "packs.yml"]).lines().last(), Some("no changes"));
     let late = console.bad(&["apply", "--plan", "2"]);
     assert!(late.stderr.contains("plan 2 is out of date") && late.stderr.contains("query \"uptime\""), "{late:?}");
+    let shown = console.good(&["plan", "show", "2"]);
+    assert!(shown.contains("no longer good: plan: plan 2 is out of date"), "{shown}");
+    let neither = console.bad(&["plan", "show", "1", "-f", "packs.yml"]);
+    assert!(neither.stderr.contains("unexpected argument"), "{neither:?}");
     let gone = console.bad(&["apply", "--plan", "1"]);
     assert!(gone.stderr.contains("there is no plan 1: it was applied"), "{gone:?}");
     let both = console.bad(&["apply", "--plan", "1", "-f", "packs.yml"]);
     assert!(both.stderr.contains("cannot be used with"), "{both:?}");
     let few = console.bad(&["delete", "-f", "packs.yml", "--max-deletes", "2"]);
-    assert!(few.stderr.contains("max_deletes: is 2, and more would be deleted (3 in all)"), "{few:?}");
+    assert!(few.stderr.contains("--max-deletes: is 2, and more would be deleted (3 in all)"), "{few:?}");
     console.good(&["delete", "-f", "packs.yml", "--max-deletes", "3"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn files_can_be_all_there_is() {
+    let console = Console::set_up().await;
+    console.fleetctl.write("packs.yml", DOCUMENTS);
+    console.good(&["apply", "-f", "packs.yml"]);
+    console.fleetctl.write("fleet/one.yml", "kind: query\nspec: {name: only, query: SELECT 1}\n");
+    let drift = console.fleetctl.run(&["plan", "--drift", "--delete-unnamed", "-f", "fleet"]);
+    assert!(drift.code == Some(2) && drift.stdout.contains("deleted pack"), "{drift:?}");
+    let few = console.bad(&["apply", "-f", "fleet", "--delete-unnamed", "--max-deletes", "1"]);
+    assert!(few.stderr.contains("max_deletes: is 1, and more would be deleted"), "{few:?}");
+    console.good(&["plan", "-f", "fleet", "--delete-unnamed"]);
+    let applied = console.good(&["apply", "--plan", "1"]);
+    assert!(applied.contains("created query \"only\"") && applied.contains("deleted query \"uptime\""), "{applied}");
+    assert_eq!(console.good(&["get", "queries", "-o", "name"]), "only\n");
+    let drift = console.good(&["plan", "--drift", "--delete-unnamed", "-f", "fleet"]);
+    assert_eq!(drift.lines().last(), Some("no changes"));
+    let status = console.good(&["get", "documents-status"]);
+    assert!(status.starts_with("documents come from operators"), "{status}");
 }

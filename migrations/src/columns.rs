@@ -53,13 +53,17 @@ pub fn optional_name(column: &'static str) -> ColumnDef {
 
 /// Text of any length; JSON is stored in it too.
 pub fn long_text(manager: &SchemaManager<'_>, column: &'static str) -> ColumnDef {
+    optional_long_text(manager, column).not_null().take()
+}
+
+pub fn optional_long_text(manager: &SchemaManager<'_>, column: &'static str) -> ColumnDef {
     let mut definition = ColumnDef::new(column);
     if manager.get_database_backend() == DatabaseBackend::MySql {
         definition.custom("longtext");
     } else {
         definition.text();
     }
-    definition.not_null().take()
+    definition
 }
 
 /// Bytes of any length.

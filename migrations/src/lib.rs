@@ -30,6 +30,9 @@ mod m0026_guard;
 mod m0027_guard_approvals;
 mod m0028_plans;
 mod m0030_rollouts;
+mod m0031_live_canaries;
+mod m0032_whole_plans;
+mod m0033_shown_plans;
 
 pub use sea_orm_migration::MigratorTrait;
 use sea_orm_migration::prelude::*;
@@ -72,6 +75,9 @@ impl MigratorTrait for Migrator {
             Box::new(m0027_guard_approvals::Migration),
             Box::new(m0028_plans::Migration),
             Box::new(m0030_rollouts::Migration),
+            Box::new(m0031_live_canaries::Migration),
+            Box::new(m0032_whole_plans::Migration),
+            Box::new(m0033_shown_plans::Migration),
         ]
     }
 }

@@ -22,6 +22,7 @@ use crate::fleet::carves::{CarveRequests, Carves};
 use crate::fleet::changes::Changes;
 use crate::fleet::checkin::{Checkin, CheckinParts};
 use crate::fleet::diagnostics::Diagnostics;
+use crate::fleet::documents::{DocumentsFolder, DocumentsParts};
 use crate::fleet::guard::TableGuard;
 use crate::fleet::hosts::{Hosts, ensure_builtin_labels};
 use crate::fleet::live::{self, Live};
@@ -174,8 +175,19 @@ impl App {
             Arc::clone(&statistics),
             Arc::clone(&guard),
         );
+        let applier = Arc::new(Applier::new(changes.clone()));
+        let documents = DocumentsParts {
+            store: store.clone(),
+            clock: clock.clone(),
+            node: Arc::clone(&node),
+            access: Arc::clone(&access),
+            applier: Arc::clone(&applier),
+            schedule: Arc::clone(&schedule),
+            metrics: Arc::clone(&metrics),
+        };
         let fleet = Fleet {
-            applier: Arc::new(Applier::new(changes.clone())),
+            applier,
+            documents: DocumentsFolder::new(&config.documents, documents),
             rollouts: Arc::new(Rollouts::new(
                 changes.clone(),
                 Arc::clone(&access),

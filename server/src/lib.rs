@@ -9,6 +9,7 @@ pub mod clock;
 pub mod config;
 mod debug;
 pub mod doctor;
+mod documents;
 mod fleet;
 mod histogram;
 mod lifecycle;
@@ -159,6 +160,12 @@ pub fn check_files(config: &Config) -> Vec<String> {
         }
     }
     problems
+}
+
+/// What is wrong with the documents folder. A server starts all the same: hosts go on with what was applied last.
+pub fn check_documents(config: &Config) -> Vec<String> {
+    let fault = config.documents.folder.as_deref().and_then(documents::fault);
+    fault.into_iter().map(|fault| format!("documents.folder: {fault}")).collect()
 }
 
 /// Starts a server and returns once it accepts requests. The server runs until `lifecycle` stops it.
@@ -320,6 +327,7 @@ async fn reload(
     lifecycle: Lifecycle,
 ) {
     loop {
+        fleet.guard.warn_of_labels(&fleet.schedule.plan());
         tokio::select! {
             () = lifecycle.reload_asked() => {
                 lifecycle.set_reloading(true);

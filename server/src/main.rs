@@ -211,7 +211,8 @@ fn run(matches: &ArgMatches) -> Result<()> {
         Some(("import-fleet", matches)) => import(&load_and_warn(matches)?, matches),
         Some(("config", matches)) => match matches.subcommand() {
             Some(("check", matches)) => {
-                check_files(&load_and_warn(matches)?)?;
+                let config = load_and_warn(matches)?;
+                none_of([muster::check_files(&config), muster::check_documents(&config)].concat())?;
                 print("The configuration is valid.\n")
             }
             _ => print(&config::describe()),
@@ -253,8 +254,7 @@ fn load_and_warn(matches: &ArgMatches) -> Result<Config> {
     Ok(config)
 }
 
-fn check_files(config: &Config) -> Result<()> {
-    let problems = muster::check_files(config);
+fn none_of(problems: Vec<String>) -> Result<()> {
     if problems.is_empty() { Ok(()) } else { Err(ConfigErrors(problems).into()) }
 }
 
@@ -339,7 +339,7 @@ fn import(config: &Config, matches: &ArgMatches) -> Result<()> {
 fn serve_until_stopped(loaded: Loaded, until_stdin_closes: bool) -> Result<()> {
     telemetry::init(&loaded.config.logging);
     let config = loaded.into_logged();
-    check_files(&config)?;
+    none_of(muster::check_files(&config))?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
     let outcome = runtime.block_on(async {

@@ -6,6 +6,7 @@
 //! whether somebody may ask it.
 
 mod agent_tables;
+mod alike;
 mod check;
 mod confined;
 mod fleet;
@@ -17,9 +18,11 @@ mod size;
 mod tokens;
 
 pub use agent_tables::{AgentColumn, AgentTables};
+pub use alike::normalised;
 pub use check::{MAX_SQL_BYTES, check, doubt};
 pub use fleet::{FleetLack, GroupTables, LackedName, lacking};
 pub use guard::{
-    AskedSql, DEFAULT_GUARD, Decision, Effect, Guard, GuardFinding, GuardMode, GuardProblem, GuardRole, SqlKind,
+    AskedSql, DEFAULT_GUARD, Decision, Effect, Guard, GuardFinding, GuardMode, GuardProblem, GuardProblems, GuardRole,
+    SqlKind,
 };
 pub use reads::{Reads, Unclear, UnknownColumn, names_with_views, reads};

@@ -66,6 +66,14 @@ impl DocumentProblem {
         }
     }
 
+    /// File, line and reason, without the text that stands there: it may be a secret.
+    pub fn in_one_line(&self) -> String {
+        match &self.location {
+            Some(at) => format!("{}:{}:{}: {}", at.file, at.line, at.column, self.reason),
+            None => self.reason.clone(),
+        }
+    }
+
     /// Line and column, for sorting.
     pub fn position(&self) -> (usize, usize) {
         self.location.as_ref().map_or((0, 0), |location| (location.line, location.column))

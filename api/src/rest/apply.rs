@@ -3,7 +3,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{FieldError, PlatformHosts};
+use super::{FieldError, PlannedCosts, PlatformHosts};
 use crate::absent::null_is_default;
 use crate::spec::Document;
 
@@ -27,6 +27,10 @@ pub struct Apply {
     /// Also takes agent options in which this server finds mistakes; each becomes a warning.
     #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "std::ops::Not::not")]
     pub force: bool,
+    /// Also deletes the queries, packs, labels and schedule entries that no document names, and puts agent options and
+    /// `host_expiry_settings` back to what the server starts with if none sets them. Not for deleting. Needs the role admin.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "std::ops::Not::not")]
+    pub delete_unnamed: bool,
 }
 
 /// `POST spec/plan`: documents to be applied later, if that still changes what it would change now.
@@ -42,6 +46,10 @@ pub struct NewPlan {
     /// Refuses if more objects than that would be deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_deletes: Option<u64>,
+    /// Also deletes the queries, packs, labels and schedule entries that no document names, and puts agent options and
+    /// `host_expiry_settings` back to what the server starts with if none sets them. Needs the role admin.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "std::ops::Not::not")]
+    pub delete_unnamed: bool,
 }
 
 /// A plan: what an apply would change, and the id by which it is done.
@@ -61,15 +69,74 @@ pub struct ApplyPlanEnvelope {
     pub plan: ApplyPlan,
 }
 
-/// The outcome of an apply or a delete, or of a dry run of one.
+/// A plan that is kept, in a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ListedPlan {
+    pub id: i64,
+    pub created_at: DateTime<Utc>,
+    /// When it can no longer be applied.
+    pub expires_at: DateTime<Utc>,
+    /// The email address of whoever made it.
+    pub author: String,
+    /// Whether agent options with mistakes are taken.
+    pub force: bool,
+    /// Absent if a node of an older version keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<PlanSummary>,
+}
+
+/// How much a plan changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanSummary {
+    pub created: u64,
+    pub changed: u64,
+    pub deleted: u64,
+    pub unchanged: u64,
+    /// Hosts whose config would change; absent if they were not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<u64>,
+}
+
+/// `GET spec/plans`: the plans that can be applied, the latest first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PlanList {
+    pub plans: Vec<ListedPlan>,
+}
+
+/// `GET spec/plans/{id}`: a plan as whoever made it was shown it, and whether it can still be applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShownPlan {
+    #[serde(flatten)]
+    pub plan: ListedPlan,
+    /// What was shown. Absent if a node of an older version keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub applied: Option<Applied>,
+    /// Whether applying it would change what was shown, as far as the caller may apply it.
+    pub is_good: bool,
+    /// Why it would be refused; empty if it is good.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<FieldError>,
+}
+
+/// One plan with what it was shown as.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShownPlanEnvelope {
+    pub plan: ShownPlan,
+}
+
+/// The outcome of an apply or a delete, or of a dry run of one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Applied {
     pub dry_run: bool,
-    /// One per document, in the order of the documents, and one for each schedule that query documents have changed.
+    /// One per document, in the order of the documents, one for each schedule that query documents have changed, and one for
+    /// each object that is deleted because no document names it.
     pub changes: Vec<Change>,
     /// Of a dry run that would change something: the hosts whose config would change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosts: Option<TouchedHosts>,
+    /// Of a plan that changes what hosts run: what that is predicted to cost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub costs: Option<PlannedCosts>,
     /// Contents that are valid but probably not intended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<FieldError>,

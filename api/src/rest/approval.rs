@@ -13,6 +13,9 @@ pub struct Approval {
     pub sql_use: String,
     /// What the guard says of it.
     pub findings: Vec<String>,
+    /// Names of the rules that are about it; empty if a node of an older version has made the request.
+    #[serde(default)]
+    pub rules: Vec<String>,
     /// The user for whom it is approved.
     pub asked_by: String,
     pub asked_at: DateTime<Utc>,

@@ -26,6 +26,10 @@ pub struct NewLiveQuery {
     /// The percentage of the hosts, 1–100, chosen by a hash salted with the job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<u8>,
+    /// The maximum number of hosts of each platform and version of osquery, 1–100: online ones, other ones each time. Without
+    /// targets, hosts of the label that the setting `live.try_label` names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_version: Option<u32>,
     /// Seconds until hosts that have not answered are given up; the server's default if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_seconds: Option<u64>,
@@ -33,6 +37,17 @@ pub struct NewLiveQuery {
     /// absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<u32>,
+    /// Number of hosts that are given the query first, 1–1,000; 0 gives it to all at one time. If absent, the server decides by
+    /// the number of targets. Another number than that of `live.canaries` is for maintainers and administrators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canaries: Option<u32>,
+    /// CPU time in milliseconds that the query may take on one host; 0 for no limit, the server's default if absent. More than
+    /// that is for maintainers and administrators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_cpu_ms: Option<u64>,
+    /// CPU time in milliseconds that the query may take on all hosts together, in the same way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet_cpu_ms: Option<u64>,
 }
 
 /// `POST live_queries/{id}/rate`: changes the rate of an open live query.
@@ -93,6 +108,12 @@ pub struct LiveQuery {
     /// Whether no further host is given the query.
     #[serde(default)]
     pub paused: bool,
+    /// Hosts that are given the query first; absent if all are given it at one time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canaries: Option<LiveCanaries>,
+    /// How much CPU time the query may take; absent without a limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget: Option<LiveBudget>,
     /// Targets that have been given the query so far; not those that are waited for no more.
     #[serde(default)]
     pub given: u64,
@@ -108,6 +129,32 @@ pub struct LiveQuery {
     pub warnings: Vec<String>,
 }
 
+/// The hosts that are given a live query first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LiveCanaries {
+    pub hosts: u64,
+    /// Canaries in a final state.
+    pub settled: u64,
+    /// Targets that are given the query when the canaries have answered; 0 once they may be.
+    pub waiting: u64,
+    /// When the canaries are waited for no longer; absent once the others may be given the query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// How much CPU time a live query may take before it is stopped, by what agents from version 5.8 on report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LiveBudget {
+    /// In milliseconds on one host; 0 is no limit.
+    pub host_cpu_ms: u64,
+    /// In milliseconds on all hosts together; 0 is no limit.
+    pub fleet_cpu_ms: u64,
+    /// What the hosts have taken together. Of one host, no more counts than a third of the budget.
+    pub spent_cpu_ms: u64,
+    /// Hosts that took more than one may.
+    pub hosts_over: u64,
+}
+
 /// Whether a live query is open, and why it is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -117,7 +164,7 @@ pub enum LiveStatus {
     Complete,
     /// An operator ended the query.
     Cancelled,
-    /// Muster ended the query, because it seems to stop agents.
+    /// Muster ended the query, because it seems to harm hosts: `stop_reason` says how.
     Stopped,
     /// The deadline has passed.
     Expired,
@@ -242,9 +289,23 @@ pub struct LiveQueries {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LiveQueryEnvelope {
     pub live_query: LiveQuery,
+    /// Of a start with `per_version`: the hosts that are asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<LiveGroup>,
     /// Of a start: what is valid but probably does not do what was intended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// Hosts that a live query asks, with the same platform and version of osquery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LiveGroup {
+    pub platform: String,
+    pub osquery_version: String,
+    /// How many hosts of the targets have both.
+    pub size: u64,
+    /// The ids of those that are asked.
+    pub host_ids: Vec<i64>,
 }
 
 /// `GET live_queries/{id}/hosts?state=STATE`: the targets in a state.

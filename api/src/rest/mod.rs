@@ -7,6 +7,7 @@ mod approval;
 mod campaign;
 mod carve;
 pub mod debug;
+mod documents;
 mod envelope;
 mod error;
 mod explain;
@@ -14,6 +15,7 @@ mod host;
 mod label;
 mod live;
 mod pack;
+mod planned;
 mod query;
 mod rollout;
 mod scheduled;
@@ -27,13 +29,17 @@ mod user;
 pub use account::{
     ChangeFreeze, FREEZE_OVERRIDE, LoggedIn, Login, Me, NewAdmin, OrgInfo, Role, SetUp, SetUpDone, User, Version,
 };
-pub use apply::{Action, Applied, Apply, ApplyPlan, ApplyPlanEnvelope, Change, FieldDifference, NewPlan, TouchedHosts};
+pub use apply::{
+    Action, Applied, Apply, ApplyPlan, ApplyPlanEnvelope, Change, FieldDifference, ListedPlan, NewPlan, PlanList,
+    PlanSummary, ShownPlan, ShownPlanEnvelope, TouchedHosts,
+};
 pub use approval::{Approval, ApprovalEnvelope, ApprovalList, ApprovalState};
 pub use campaign::{
     Campaign, CampaignEnvelope, CampaignMetrics, CampaignStatus, CampaignTotals, FoundTargets, LiveRun, LiveRunAnswer,
     LiveRunDone, LiveRunQuery, LiveRunSummary, NewCampaign, Selected, TargetCounts, TargetSearch, Targets,
 };
 pub use carve::{Carve, CarveBlockData, CarveBlockDigest, CarveEnvelope, CarveList, CarveStatus};
+pub use documents::{AppliedContents, DocumentsProblem, DocumentsStatus, FolderOfNode};
 pub use envelope::Enveloped;
 pub use error::{ErrorBody, FieldError};
 pub use explain::{AgentConfig, Explained, ExplainedQuery};
@@ -43,10 +49,14 @@ pub use host::{
 };
 pub use label::{Label, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LabelSummary};
 pub use live::{
-    LiveAnswer, LiveCost, LiveCounts, LiveHost, LiveHosts, LiveQueries, LiveQuery, LiveQueryEnvelope, LiveRate,
-    LiveStats, LiveStatus, LiveStreamEnd, LiveTargets, NewLiveQuery, Percentiles, TargetState,
+    LiveAnswer, LiveBudget, LiveCanaries, LiveCost, LiveCounts, LiveGroup, LiveHost, LiveHosts, LiveQueries, LiveQuery,
+    LiveQueryEnvelope, LiveRate, LiveStats, LiveStatus, LiveStreamEnd, LiveTargets, NewLiveQuery, Percentiles,
+    TargetState,
 };
 pub use pack::{Pack, PackEnvelope, PackInput, PackList};
+pub use planned::{
+    BasisKind, BasisQuery, CostBasis, PlannedCosts, PlannedQuery, PlannedRuns, PlannedTotal, PredictedCost,
+};
 pub use query::{Deleted, Query, QueryEnvelope, QueryIds, QueryInput, QueryList, QueryPack};
 pub use rollout::{
     GateReading, Rollout, RolloutDecision, RolloutEnvelope, RolloutHosts, RolloutList, RolloutStage, RolloutState,

@@ -121,7 +121,7 @@ pub enum SpecDocument {
     Options(Value),
     EnrollSecret(EnrollSecretSpec),
     UserRoles(UserRolesSpec),
-    Rollout(RolloutSpec),
+    Rollout(Box<RolloutSpec>),
 }
 
 impl SpecDocument {

@@ -16,7 +16,7 @@ pub use global_schedule::GlobalScheduleSpec;
 pub use label::{LabelMembership, LabelSpec, LabelType};
 pub use pack::{PackQuery, PackSpec, PackTargets};
 pub use query::{QueryDocument, QueryLogging, QuerySpec};
-pub use rollout::{CohortSpec, GateSpec, RolloutGates, RolloutSpec, time_span};
+pub use rollout::{CohortSpec, GateSpec, InlineRollout, RolloutGates, RolloutSpec, time_span};
 pub use secret::{EnrollSecretSpec, HostQuota, SecretSpec, UnlimitedWord, expiry, expiry_text};
 pub use user_roles::{UserRoleSpec, UserRolesSpec};
 

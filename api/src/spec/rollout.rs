@@ -28,6 +28,33 @@ pub struct RolloutSpec {
     pub reports: Option<u8>,
 }
 
+/// `rollout:` inside of a query, pack, schedule or options: how this document reaches hosts in stages.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InlineRollout {
+    /// As in a rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bake: Option<String>,
+    /// As in a rollout.
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
+    pub cohorts: Vec<CohortSpec>,
+    /// As in a rollout.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub gates: RolloutGates,
+    /// As in a rollout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub reports: Option<u8>,
+}
+
+impl InlineRollout {
+    /// The rollout of a document that has this inside.
+    pub fn of(self, name: String, document: Document) -> RolloutSpec {
+        let Self { bake, cohorts, gates, reports } = self;
+        RolloutSpec { bake, cohorts, documents: vec![document], gates, name, reports }
+    }
+}
+
 /// The hosts that a stage adds: a percentage of all hosts, or those in a label.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

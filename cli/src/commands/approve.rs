@@ -5,6 +5,7 @@ use muster_api::rest::{Approval, ApprovalEnvelope, ApprovalList, ApprovalState};
 use serde_json::json;
 
 use super::ClientSession;
+use super::get::ReportFormat;
 use crate::rest::{RestClient, segment};
 use crate::{output, table};
 
@@ -20,7 +21,7 @@ Examples:
 pub enum Command {
     /// List the requests of the last day, with their SQL
     #[command(after_help = example!("Show what waits for somebody else", "fleetctl approve list"))]
-    List,
+    List(ReportFormat),
     /// Approve a request of somebody else
     #[command(after_help = example!("Approve a request that a colleague has told of", "fleetctl approve grant 3fa9c01b22de"))]
     Grant(DecideArgs),
@@ -39,14 +40,17 @@ pub struct DecideArgs {
 pub async fn run(session: &ClientSession, command: Command) -> anyhow::Result<()> {
     let server = session.authenticated().await?;
     match command {
-        Command::List => list(&server).await,
+        Command::List(format) => list(&server, format).await,
         Command::Grant(args) => decide(&server, &args.key, "grant").await,
         Command::Deny(args) => decide(&server, &args.key, "deny").await,
     }
 }
 
-async fn list(server: &RestClient) -> anyhow::Result<()> {
+async fn list(server: &RestClient, format: ReportFormat) -> anyhow::Result<()> {
     let found = server.get::<ApprovalList>("approvals").await?.approvals;
+    if format.printed(&found)? {
+        return Ok(());
+    }
     if found.is_empty() {
         output::note("Nothing waits for a second person");
         return Ok(());
@@ -58,10 +62,12 @@ async fn list(server: &RestClient) -> anyhow::Result<()> {
             output::printable(&approval.asked_by),
             approval.sql_use.clone(),
             approval.expires_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            output::printable(&approval.rules.join(", ")),
+            output::printable(approval.decided_by.as_deref().unwrap_or_default()),
             output::printable(&approval.query),
         ]
     });
-    output::data(&table::grid(&["key", "state", "asked_by", "use", "expires_at", "query"], rows))
+    output::data(&table::grid(&["key", "state", "asked_by", "use", "expires_at", "rules", "decided_by", "query"], rows))
 }
 
 async fn decide(server: &RestClient, key: &str, verdict: &str) -> anyhow::Result<()> {
@@ -71,7 +77,10 @@ async fn decide(server: &RestClient, key: &str, verdict: &str) -> anyhow::Result
     let until = expires_at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     let asked_by = output::printable(asked_by);
     match done.approval.state {
-        ApprovalState::Granted => output::note(&format!("Granted {key}: {asked_by} may ask until {until}")),
+        ApprovalState::Granted => output::note(&format!(
+            "Granted {key}: the table guard lets {asked_by} use this SQL until {until}; read-only servers and change freezes still \
+             refuse what they refuse"
+        )),
         ApprovalState::Denied | ApprovalState::Open => output::note(&format!("Denied {key} of {asked_by}")),
     }
     Ok(())

@@ -74,7 +74,7 @@ mod tests {
             change("pack", "y\n", Action::Absent),
             change("config", "", Action::Ignored),
         ];
-        let mut deleted = Applied { dry_run: false, changes, hosts: None, warnings: Vec::new() };
+        let mut deleted = Applied { changes, ..Applied::default() };
         assert_eq!(
             render(&deleted),
             "[+] deleting query \"x\"\n\

@@ -36,6 +36,7 @@ mod session;
 pub mod setup;
 mod stop_signal;
 pub mod top;
+mod try_out;
 pub mod user;
 
 pub use session::ClientSession;

@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::{anyhow, bail};
+use muster_api::documents::YAML_ENDINGS;
 use muster_api::rest::{Applied, Apply, ApplyPlan, ApplyPlanEnvelope, FieldError, NewPlan};
 
 use crate::documents::{DocumentProblem, Documents, Gathered};
 use crate::files::Here;
 use crate::rest::{RestClient, RestError};
 use crate::{files, output};
-
-const EXTENSIONS: [&str; 2] = ["yml", "yaml"];
 
 #[derive(clap::Args)]
 pub struct FileArgs {
@@ -35,6 +34,8 @@ pub struct SendWish {
     pub force: bool,
     /// Refuse to delete more objects than that.
     pub max_deletes: Option<u64>,
+    /// Delete what no document names.
+    pub delete_unnamed: bool,
 }
 
 impl SpecOperation {
@@ -77,8 +78,8 @@ impl FileArgs {
             bail!("-f must be specified: a YAML file, a directory of YAML files, or - for standard input");
         }
         let mut documents = Documents::default();
-        let read = files::read(&self.files, &EXTENSIONS)?;
-        read.note_skipped(&EXTENSIONS);
+        let read = files::read(&self.files, &YAML_ENDINGS)?;
+        read.note_skipped(&YAML_ENDINGS);
         let Gathered { mut problems, unused } = documents.add_all(read.texts, &Here);
         files::note_skipped(&unused, "they are no documents, and no file of Fleet's GitOps refers to them");
         problems.extend(read.unread.iter().map(|error| DocumentProblem::general(format!("{error:#}"))));
@@ -98,8 +99,8 @@ pub async fn send(
     documents: &Documents,
     wish: SendWish,
 ) -> anyhow::Result<Applied> {
-    let SendWish { dry_run, force, max_deletes } = wish;
-    let body = Apply { documents: documents.to_json(), plan: None, max_deletes, dry_run, force };
+    let SendWish { dry_run, force, max_deletes, delete_unnamed } = wish;
+    let body = Apply { documents: documents.to_json(), plan: None, max_deletes, dry_run, force, delete_unnamed };
     let answer = server.post::<_, Applied>(&format!("spec/{}", operation.word()), &body).await;
     let applied = answer.map_err(|error| not_sent(documents, error, operation.done()))?;
     warn(documents, &applied.warnings);
@@ -108,8 +109,8 @@ pub async fn send(
 
 /// Has the server keep what an apply would change. Prints warnings with their file and line.
 pub async fn plan(server: &RestClient, documents: &Documents, wish: SendWish) -> anyhow::Result<ApplyPlan> {
-    let SendWish { force, max_deletes, .. } = wish;
-    let body = NewPlan { documents: documents.to_json(), force, max_deletes };
+    let SendWish { force, max_deletes, delete_unnamed, .. } = wish;
+    let body = NewPlan { documents: documents.to_json(), force, max_deletes, delete_unnamed };
     let answer = server.post::<_, ApplyPlanEnvelope>("spec/plan", &body).await;
     let plan = answer.map_err(|error| not_sent(documents, error, "planned"))?.plan;
     warn(documents, &plan.applied.warnings);
@@ -118,8 +119,8 @@ pub async fn plan(server: &RestClient, documents: &Documents, wish: SendWish) ->
 
 /// Applies a plan, whose documents the server has.
 pub async fn apply_plan(server: &RestClient, id: i64, wish: SendWish) -> anyhow::Result<Applied> {
-    let SendWish { dry_run, force, max_deletes } = wish;
-    let body = Apply { documents: Vec::new(), plan: Some(id), max_deletes, dry_run, force };
+    let SendWish { dry_run, force, max_deletes, .. } = wish;
+    let body = Apply { plan: Some(id), max_deletes, dry_run, force, ..Apply::default() };
     let answer = server.post::<_, Applied>("spec/apply", &body).await;
     let none = Documents::default();
     let applied = answer.map_err(|error| not_sent(&none, error, "applied"))?;

@@ -1,7 +1,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use muster_api::rest::{ErrorBody, FieldError};
+use muster_api::rest::{ErrorBody, FREEZE_OVERRIDE, FieldError};
 use muster_tls::certificate_errors::{self, is_authority, is_of_version_1};
 use reqwest::StatusCode;
 use rustls::CertificateError;
@@ -85,9 +85,10 @@ impl RestError {
     }
 
     pub(super) fn from_response(url: &str, status: StatusCode, retry_after: Option<String>, body: &[u8]) -> Self {
-        let Ok(body) = serde_json::from_slice::<ErrorBody>(body) else {
+        let Ok(mut body) = serde_json::from_slice::<ErrorBody>(body) else {
             return Self::NotFleet { url: url.to_owned(), status };
         };
+        body.errors.iter_mut().for_each(name_flag);
         let reason = body.errors.first().map_or_else(|| body.message.clone(), |error| error.reason.clone());
         match status {
             StatusCode::UNAUTHORIZED => Self::Unauthenticated,
@@ -99,6 +100,19 @@ impl RestError {
             status => Self::Refused { status, message: refused(status, &body, &reason) },
         }
     }
+}
+
+/// Parts of a request that people write as a flag of fleetctl.
+const FLAGS: [(&str, &str); 3] =
+    [("max_deletes", "--max-deletes"), (FREEZE_OVERRIDE, "--override-freeze"), ("plan", "--plan")];
+
+/// Names the flag of fleetctl where the server names the part of the request that it became.
+fn name_flag(error: &mut FieldError) {
+    if let Some((_, flag)) = FLAGS.iter().find(|(part, _)| *part == error.name) {
+        (*flag).clone_into(&mut error.name);
+    }
+    let or_header = format!(", or the header {FREEZE_OVERRIDE}");
+    error.reason = error.reason.replace(&or_header, "");
 }
 
 /// What to do about a certificate that is refused.
@@ -185,6 +199,14 @@ mod tests {
     fn responses_become_messages_with_a_remedy() {
         let body = r#"{"message":"Validation Failed","errors":[{"name":"name","reason":"cannot be empty"},{"name":"base","reason":"x"}]}"#;
         assert_eq!(message(422, body), "name: cannot be empty; x");
+        for (part, flag) in [("max_deletes", "--max-deletes"), ("Muster-Freeze-Override", "--override-freeze")] {
+            let body = format!(
+                r#"{{"message":"Validation Failed","errors":[{{"name":"{part}","reason":"is wrong"}},{{"name":"maxdeletes","reason":"x"}}]}}"#
+            );
+            assert_eq!(message(422, &body), format!("{flag}: is wrong; maxdeletes: x"));
+        }
+        let body = r#"{"message":"x","errors":[{"name":"base","reason":"do it: fleetctl --override-freeze REASON, or the header Muster-Freeze-Override"}]}"#;
+        assert_eq!(message(403, body), "do it: fleetctl --override-freeze REASON");
         let body =
             r#"{"message":"Unknown Error","errors":[{"name":"base","reason":"database is locked"}],"uuid":"u-1"}"#;
         assert_eq!(

@@ -29,10 +29,18 @@ async fn a_second_person_approves_at_the_command_line() {
     assert!(refused.stderr.contains("asks for a second person"), "{refused:?}");
     let listed = console.good(&["approve", "list", "--context", "one"]);
     let key = listed.split('|').map(str::trim).find(|cell| cell.len() == 12 && refused.stderr.contains(*cell)).unwrap();
-    assert!(listed.contains("open") && listed.contains("SELECT 1 FROM curl"), "{listed}");
+    assert!(
+        listed.contains("open") && listed.contains("SELECT 1 FROM curl") && listed.contains("requests"),
+        "{listed}"
+    );
+    let json = console.good(&["approve", "list", "-o", "json"]);
+    let one: serde_json::Value = serde_json::from_str(json.trim_end()).unwrap();
+    assert_eq!((&one["key"], &one["rules"][0]), (&key.into(), &"requests".into()), "{json}");
+    assert!(console.good(&["approve", "list", "--yaml"]).contains("state: open"));
     assert!(console.bad(&["approve", "grant", key]).stderr.contains("your own request"));
     console.good(&["approve", "grant", key, "--context", "one"]);
-    assert!(console.good(&["approve", "list"]).contains("granted"));
+    let decided = console.good(&["approve", "list"]);
+    assert!(decided.contains("granted") && decided.contains("one@example.com"), "{decided}");
     let applied = console.apply(LABEL);
     assert_eq!(applied.code, Some(0), "{applied:?}");
     assert!(applied.stderr.contains("one@example.com has approved it"), "{applied:?}");

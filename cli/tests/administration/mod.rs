@@ -6,6 +6,7 @@ mod completion;
 mod formats;
 mod hosts;
 mod run;
+mod try_out;
 mod users;
 
 use std::time::{Duration, Instant};

@@ -1,9 +1,10 @@
 //! Changing what hosts run: all documents in one request, or one kind at a time for older clients.
 
-use actix_web::web::Data;
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use muster_api::rest::{
-    AppliedSpecs, Apply, ApplyPlanEnvelope, FieldError, NewPlan, SpecList, UncheckedSecrets, UncheckedSpec,
+    AppliedSpecs, Apply, ApplyPlanEnvelope, FieldError, NewPlan, PlanList, ShownPlanEnvelope, SpecList,
+    UncheckedSecrets, UncheckedSpec,
 };
 use muster_api::spec::DocumentKind;
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use super::AdminApi;
 use super::auth::Caller;
 use super::body::JsonBody;
-use super::error::bad_parameter;
+use super::error::{AdminAnswer, bad_parameter};
 use super::params::Params;
 use crate::fleet::access::Principal;
 use crate::fleet::apply::ApplyWish;
@@ -25,10 +26,10 @@ pub(super) async fn apply(
     http: HttpRequest,
     request: JsonBody<Apply>,
 ) -> ApplyAnswer {
-    let Apply { documents, plan, max_deletes, dry_run, force } = request.into_inner();
-    let wish = ApplyWish { dry_run: Params::dry_run(&http)? || dry_run, force, max_deletes };
-    if plan.is_some() && (!documents.is_empty() || force) {
-        return Err(bad_parameter("a plan has its documents, and says whether they are forced; give the plan alone"));
+    let Apply { documents, plan, max_deletes, dry_run, force, delete_unnamed } = request.into_inner();
+    let wish = ApplyWish { dry_run: Params::dry_run(&http)? || dry_run, force, max_deletes, delete_unnamed };
+    if plan.is_some() && (!documents.is_empty() || force || delete_unnamed) {
+        return Err(bad_parameter("a plan has its documents, and says how they are applied; give the plan alone"));
     }
     let apply = move |fleet: Fleet, by: Principal| async move {
         match plan {
@@ -40,12 +41,26 @@ pub(super) async fn apply(
 }
 
 pub(super) async fn plan(api: Data<AdminApi>, caller: Caller, request: JsonBody<NewPlan>) -> ApplyAnswer {
-    let NewPlan { documents, force, max_deletes } = request.into_inner();
-    let wish = ApplyWish { dry_run: true, force, max_deletes };
+    let NewPlan { documents, force, max_deletes, delete_unnamed } = request.into_inner();
+    let wish = ApplyWish { dry_run: true, force, max_deletes, delete_unnamed };
     let plan = move |fleet: Fleet, by: Principal| async move {
         Ok(ApplyPlanEnvelope { plan: fleet.applier.plan(&by, documents, wish).await? })
     };
     Ok(api.change(&caller, plan).await?)
+}
+
+pub(super) async fn plans(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
+    let list =
+        |fleet: Fleet, by: Principal| async move { Ok(PlanList { plans: fleet.applier.kept_plans(&by).await? }) };
+    api.read(&caller, list).await
+}
+
+/// Tries to apply it, so it takes as long as a change.
+pub(super) async fn shown_plan(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
+    let show = move |fleet: Fleet, by: Principal| async move {
+        Ok(ShownPlanEnvelope { plan: fleet.applier.show_plan(&by, *id).await? })
+    };
+    api.change(&caller, show).await
 }
 
 pub(super) async fn delete(
@@ -54,9 +69,9 @@ pub(super) async fn delete(
     http: HttpRequest,
     request: JsonBody<Apply>,
 ) -> ApplyAnswer {
-    let Apply { documents, plan, max_deletes, dry_run, .. } = request.into_inner();
-    if plan.is_some() {
-        return Err(bad_parameter("plans are applied; name what is to be deleted in documents"));
+    let Apply { documents, plan, max_deletes, dry_run, delete_unnamed, .. } = request.into_inner();
+    if plan.is_some() || delete_unnamed {
+        return Err(bad_parameter("plan and delete_unnamed are for applying; name what is to be deleted in documents"));
     }
     let wish = ApplyWish { dry_run: Params::dry_run(&http)? || dry_run, max_deletes, ..ApplyWish::default() };
     let delete = move |fleet: Fleet, by: Principal| async move { fleet.applier.delete(&by, documents, wish).await };

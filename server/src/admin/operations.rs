@@ -3,13 +3,13 @@
 
 use muster_api::rest::{
     AgentConfig, Applied, AppliedSpecs, Apply, ApplyPlanEnvelope, ApprovalEnvelope, ApprovalList, CarveBlockData,
-    CarveBlockDigest, CarveEnvelope, CarveList, ChangePassword, Deleted, Denylist, Explained, FleetCosts, FleetCounts,
-    FleetSchema, GlobalSchedule, GlobalScheduleDocument, HostCount, HostEnvelope, HostList, HostSearch, HostStatistics,
-    HostSummary, HostView, HostsToDelete, LabelEnvelope, LabelInput, LabelList, LabelSummaries, LoggedIn, Login, Me,
-    NewPlan, NewUser, OptionsSpec, PackEnvelope, PackInput, PackList, QueryCostReport, QueryEnvelope, QueryIds,
-    QueryInput, QueryList, RolloutEnvelope, RolloutList, ScheduledEnvelope, ScheduledInput, ScheduledQueries,
-    SecretsSpec, SetUp, SetUpDone, SpecByName, SpecList, StalledHosts, Translation, UserEdit, UserEnvelope, UserList,
-    UserRoles, Version, WorkerRestarts,
+    CarveBlockDigest, CarveEnvelope, CarveList, ChangePassword, Deleted, Denylist, DocumentsStatus, Explained,
+    FleetCosts, FleetCounts, FleetSchema, GlobalSchedule, GlobalScheduleDocument, HostCount, HostEnvelope, HostList,
+    HostSearch, HostStatistics, HostSummary, HostView, HostsToDelete, LabelEnvelope, LabelInput, LabelList,
+    LabelSummaries, LoggedIn, Login, Me, NewPlan, NewUser, OptionsSpec, PackEnvelope, PackInput, PackList, PlanList,
+    QueryCostReport, QueryEnvelope, QueryIds, QueryInput, QueryList, RolloutEnvelope, RolloutList, ScheduledEnvelope,
+    ScheduledInput, ScheduledQueries, SecretsSpec, SetUp, SetUpDone, ShownPlanEnvelope, SpecByName, SpecList,
+    StalledHosts, Translation, UserEdit, UserEnvelope, UserList, UserRoles, Version, WorkerRestarts,
 };
 use muster_api::spec::{LabelSpec, PackSpec, QueryDocument, QuerySpec};
 use serde_json::{Map, Value};
@@ -99,7 +99,10 @@ fn documents() -> Vec<Operation> {
             .takes::<Map<String, Value>>()
             .gives::<Map<String, Value>>(),
         post("/spec/apply", WriteSchedule, "Apply documents, all or none", apply::apply)
-            .note("Documents of the kinds `config`, `options`, `enroll_secret` and `user_roles` need the role admin.")
+            .note(
+                "Documents of the kinds `config`, `options`, `enroll_secret` and `user_roles` need the role admin, and so does \
+                 `delete_unnamed`.",
+            )
             .parameters(apply_parameters())
             .takes::<Apply>()
             .gives::<Applied>(),
@@ -110,11 +113,17 @@ fn documents() -> Vec<Operation> {
             )
             .takes::<NewPlan>()
             .gives::<ApplyPlanEnvelope>(),
+        get("/spec/plans", WriteSchedule, "List the plans that can be applied", apply::plans).gives::<PlanList>(),
+        get("/spec/plans/{id}", WriteSchedule, "Get a plan as it was shown, and whether it is still good", apply::shown_plan)
+            .note("Plans of documents that the caller may not apply are not shown.")
+            .gives::<ShownPlanEnvelope>(),
         post("/spec/delete", WriteSchedule, "Delete the objects that documents name, all or none", apply::delete)
             .note("Only the kinds `query`, `pack` and `label` are deleted. Of a spec only the name is read.")
             .parameters(apply_parameters())
             .takes::<Apply>()
             .gives::<Applied>(),
+        get("/documents/status", ReadConfig, "Get whether documents come from a folder, and how that goes", specs::documents)
+            .gives::<DocumentsStatus>(),
         get("/spec/queries", ReadQueries, "Get the specs of all queries", specs::queries)
             .gives::<SpecList<QuerySpec>>(),
         post("/spec/queries", WriteSchedule, "Apply specs of queries", apply::queries)

@@ -19,6 +19,10 @@ pub(super) async fn query(api: Data<AdminApi>, caller: Caller, name: Path<String
     api.lists.send(&caller.0, read).await
 }
 
+pub(super) async fn documents(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
+    Ok(ok(&api.fleet.documents_status(&caller.0)?))
+}
+
 pub(super) async fn packs(api: Data<AdminApi>, caller: Caller) -> AdminAnswer {
     let (specs, principal) = (api.fleet.specs.clone(), caller.0.clone());
     api.lists.send(&caller.0, move || async move { Ok(SpecList { specs: specs.packs(&principal).await? }) }).await

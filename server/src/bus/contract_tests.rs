@@ -34,7 +34,7 @@ fn line(host: i64) -> Vec<u8> {
 }
 
 pub async fn claim<B: LiveBus>(bus: &B, job: JobKey, host: i64) -> bool {
-    bus.claim(job, host, AT, false).await.unwrap().is_won()
+    bus.claim(job, host, AT, false, false).await.unwrap().is_won()
 }
 
 /// Until when answers are to be kept.
@@ -129,7 +129,7 @@ async fn pieces_and_restart<B: LiveBus>(bus: B, job: JobKey, again: &impl AsyncF
 async fn unknown_jobs<B: LiveBus>(bus: &B, job: JobKey) {
     assert!(bus.watch(job).is_none());
     let lost = BusError::Lost(job.id);
-    assert_eq!(bus.claim(job, 1, AT, true).await.unwrap_err(), lost);
+    assert_eq!(bus.claim(job, 1, AT, true, false).await.unwrap_err(), lost);
     assert_eq!(bus.unclaim(job, 1).await.unwrap_err(), lost);
     assert_eq!(bus.answer(job, 1, line(1).into(), Vec::new(), soon()).await.unwrap_err(), lost);
     assert_eq!(bus.close(job, Vec::new()).await.unwrap_err(), lost);
@@ -267,10 +267,10 @@ pub async fn races<B: LiveBus + 'static>(buses: Vec<Arc<B>>, job: JobKey) {
 pub async fn events<B: LiveBus>(bus: &B, other: &B, job: JobKey) {
     bus.open(job, Start::New).await.unwrap();
     assert!(other.events(job, START).await.unwrap().events.is_empty());
-    assert!(bus.claim(job, 7, AT, true).await.unwrap().is_won());
+    assert!(bus.claim(job, 7, AT, true, false).await.unwrap().is_won());
     assert!(bus.unclaim(job, 7).await.unwrap());
-    assert!(other.claim(job, 7, AT, false).await.unwrap().is_won());
-    assert!(!bus.claim(job, 7, AT, true).await.unwrap().is_won());
+    assert!(other.claim(job, 7, AT, false, false).await.unwrap().is_won());
+    assert!(!bus.claim(job, 7, AT, true, false).await.unwrap().is_won());
     assert!(bus.answer(job, 7, line(7).into(), b"note \xff".to_vec(), soon()).await.unwrap());
     assert!(!other.answer(job, 7, line(7).into(), Vec::new(), soon()).await.unwrap());
     assert!(other.close(job, b"why".to_vec()).await.unwrap());
@@ -297,13 +297,13 @@ pub async fn events<B: LiveBus>(bus: &B, other: &B, job: JobKey) {
 /// A rate and a pause hold for all nodes together, and the one that was set later counts.
 pub async fn paces<B: LiveBus + 'static>(bus: Arc<B>, other: Arc<B>, job: JobKey) {
     const HOSTS: i64 = 100;
-    let pace = |rate, is_paused, changes| LivePace { rate, is_paused, changes };
+    let pace = |rate, is_paused, changes| LivePace { rate, is_paused, canaries_until: None, changes };
     let asked = async |at: i64| {
         let mut claims = tokio::task::JoinSet::new();
         for host in 1..=HOSTS {
             let bus = Arc::clone(if host % 2 == 0 { &bus } else { &other });
             claims.spawn(async move {
-                bus.claim(job, host, AT.plus(Duration::from_millis(at.unsigned_abs())), false).await
+                bus.claim(job, host, AT.plus(Duration::from_millis(at.unsigned_abs())), false, false).await
             });
         }
         claims.join_all().await.into_iter().map(Result::unwrap).collect::<Vec<Claim>>()
@@ -324,17 +324,25 @@ pub async fn paces<B: LiveBus + 'static>(bus: Arc<B>, other: Arc<B>, job: JobKey
     let claims = asked(10_000).await;
     assert_eq!(claims.iter().filter(|claim| **claim == Claim::Held(None)).count(), 88);
     assert!(bus.answer(job, HOSTS, line(HOSTS).into(), Vec::new(), soon()).await.unwrap(), "answers still count");
-    assert!(bus.pace(job, pace(0, false, 3)).await.unwrap());
+    let waiting = LivePace { canaries_until: Some(AT), ..pace(0, false, 3) };
+    assert!(bus.pace(job, waiting).await.unwrap());
+    assert_eq!(given(&asked(10_000).await), 0, "nobody but canaries, whatever the rate");
+    assert_eq!(other.claim(job, 3_001, AT, false, true).await, Ok(Claim::Won));
+    assert_eq!(bus.claim(job, 3_001, AT, false, true).await, Ok(Claim::Taken), "a canary once");
+    let stopped = LivePace { is_paused: true, changes: 4, ..waiting };
+    assert!(bus.pace(job, stopped).await.unwrap());
+    assert_eq!(other.claim(job, 3_002, AT, false, true).await, Ok(Claim::Held(None)), "nor canaries of a paused one");
+    assert!(bus.pace(job, pace(0, false, 5)).await.unwrap());
     let claims = asked(10_000).await;
     assert!(given(&claims) >= 87 && !claims.iter().any(|claim| matches!(claim, Claim::Held(_))));
     assert!(bus.close(job, Vec::new()).await.unwrap());
-    assert!(!bus.pace(job, pace(1, true, 4)).await.unwrap(), "it is over");
+    assert!(!bus.pace(job, pace(1, true, 6)).await.unwrap(), "it is over");
     let events = other.events(job, START).await.unwrap().events;
     let paced = events.into_iter().filter_map(|event| match event.change {
         JobChange::Paced(pace) => Some(pace),
         _ => None,
     });
-    assert_eq!(paced.collect::<Vec<_>>(), [pace(10, false, 1), pace(10, true, 2), pace(0, false, 3)]);
+    assert_eq!(paced.collect::<Vec<_>>(), [pace(10, false, 1), pace(10, true, 2), waiting, stopped, pace(0, false, 5)]);
     assert_eq!(bus.pace(JobKey::new(0, None), pace(1, true, 1)).await.unwrap_err(), BusError::Lost(0));
 }
 
@@ -355,7 +363,7 @@ async fn an_id_that_comes_again<B: LiveBus>(mut bus: B, again: &impl AsyncFn() -
             let job = new_job(ID);
             assert!(bus.watch(job).is_none());
             for lost in [
-                bus.claim(job, 1, AT, true).await.unwrap_err(),
+                bus.claim(job, 1, AT, true, false).await.unwrap_err(),
                 bus.unclaim(job, 2).await.unwrap_err(),
                 bus.answer(job, 1, line(1).into(), Vec::new(), soon()).await.unwrap_err(),
                 bus.close(job, Vec::new()).await.unwrap_err(),

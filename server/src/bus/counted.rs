@@ -35,8 +35,8 @@ impl<B: LiveBus> LiveBus for Counted<B> {
         self.count("open").open(job, start)
     }
 
-    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, Claim> {
-        self.count("claim").claim(job, host, at, is_alone)
+    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool, is_canary: bool) -> BusFuture<'_, Claim> {
+        self.count("claim").claim(job, host, at, is_alone, is_canary)
     }
 
     fn pace(&self, job: JobKey, pace: LivePace) -> BusFuture<'_, bool> {

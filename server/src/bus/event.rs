@@ -59,8 +59,11 @@ impl JobChange {
             }
             Self::Pending { host } => (format!("a{host}").into_bytes(), &[][..]),
             Self::Settled { host, note } => (format!("d{host} ").into_bytes(), &note[..]),
-            Self::Paced(LivePace { rate, is_paused, changes }) => {
-                (format!("p{rate} {} {changes}", u8::from(*is_paused)).into_bytes(), &[][..])
+            // Nodes of the version before read the first three numbers: to them the job is paused until canaries have spoken.
+            Self::Paced(pace) => {
+                let (held, paused) = (u8::from(pace.is_held()), u8::from(pace.is_paused));
+                let until = pace.canaries_until.map_or(0, |until| until.0);
+                (format!("p{} {held} {} {paused} {until}", pace.rate, pace.changes).into_bytes(), &[][..])
             }
             Self::Closed { note } => (b"c".to_vec(), &note[..]),
             Self::Restored { note } => (b"r".to_vec(), &note[..]),
@@ -88,8 +91,12 @@ impl JobChange {
             b'p' => {
                 let mut parts = text()?.split(' ');
                 let rate = parts.next()?.parse().ok()?;
-                let is_paused = parts.next()? == "1";
-                Some(Self::Paced(LivePace { rate, is_paused, changes: parts.next()?.parse().ok()? }))
+                let is_held = parts.next()? == "1";
+                let changes = parts.next()?.parse().ok()?;
+                // A node of the version before writes no more.
+                let is_paused = parts.next().map_or(is_held, |paused| paused == "1");
+                let until = parts.next().and_then(|until| until.parse().ok()).filter(|until| is_held && *until > 0);
+                Some(Self::Paced(LivePace { rate, is_paused, canaries_until: until.map(Moment), changes }))
             }
             b'c' => Some(Self::Closed { note: rest.to_vec() }),
             b'r' => Some(Self::Restored { note: rest.to_vec() }),
@@ -110,7 +117,9 @@ mod tests {
             JobChange::Pending { host: 7 },
             JobChange::Settled { host: 7, note: b"a \xff\n".to_vec() },
             JobChange::Settled { host: 7, note: Vec::new() },
-            JobChange::Paced(LivePace { rate: 100_000, is_paused: true, changes: 3 }),
+            JobChange::Paced(LivePace { rate: 100_000, is_paused: true, canaries_until: None, changes: 3 }),
+            JobChange::Paced(LivePace { rate: 1, is_paused: true, canaries_until: Some(Moment(7)), changes: 3 }),
+            JobChange::Paced(LivePace { rate: 0, is_paused: false, canaries_until: Some(Moment(7)), changes: 4 }),
             JobChange::Closed { note: b"why".to_vec() },
             JobChange::Restored { note: b"\x00 states".to_vec() },
         ] {
@@ -119,5 +128,14 @@ mod tests {
         for bytes in [&b""[..], b"x1", b"p1 0", b"s1", b"d7", b"s1 2 x"] {
             assert_eq!(JobChange::from_bytes(bytes), None, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn a_pace_of_the_version_before_is_read_and_that_version_takes_a_wait_for_canaries_for_a_pause() {
+        let paused = LivePace { rate: 5, is_paused: true, canaries_until: None, changes: 2 };
+        assert_eq!(JobChange::from_bytes(b"p5 1 2"), Some(JobChange::Paced(paused)));
+        let waiting = LivePace { rate: 5, is_paused: false, canaries_until: Some(Moment(7)), changes: 2 };
+        let bytes = JobChange::Paced(waiting).to_bytes();
+        assert!(bytes.starts_with(b"p5 1 2 "), "{bytes:?}");
     }
 }

@@ -138,7 +138,7 @@ pub trait LiveBus: std::fmt::Debug + Send + Sync {
     fn open(&self, job: JobKey, start: Start) -> BusFuture<'_, Opened>;
     /// Claims a host that is pending, as far as the pace allows it at `at`. `at` and `is_alone` are for
     /// [`JobChange::Sent`].
-    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, Claim>;
+    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool, is_canary: bool) -> BusFuture<'_, Claim>;
     /// Sets the pace of a job that is open, unless it has one that was set later ([`JobChange::Paced`]). True if it took
     /// effect. From then on no claim succeeds that it does not allow.
     fn pace(&self, job: JobKey, pace: LivePace) -> BusFuture<'_, bool>;

@@ -3,6 +3,7 @@
 
 mod activities;
 mod carves;
+mod documents;
 mod filesystem;
 #[cfg(test)]
 mod fleet_keys_tests;
@@ -33,11 +34,12 @@ use std::path::Path;
 
 pub use activities::Activities;
 pub use carves::Carves;
+pub use documents::Documents;
 pub use filesystem::Filesystem;
 pub use foreign::foreign_flags;
 pub use freeze::{Freeze, FreezeWindow, FreezeWindows, MinuteOfDay, Recurrence};
 pub use import::import_source;
-pub use live::{Live, MAX_LIVE_RATE};
+pub use live::{Live, MAX_CANARIES, MAX_LIVE_RATE};
 pub use load::{ConfigErrors, Loaded, Sources, describe, load};
 pub use logging::Logging;
 pub use mysql::{Mysql, MysqlEndpoint, MysqlReadReplica, MysqlTls};
@@ -100,6 +102,7 @@ sections! {
     statistics: Statistics,
     freeze: Freeze,
     rollouts: Rollouts,
+    documents: Documents,
     redis: Redis,
     session: Session,
     activities: Activities,
@@ -159,6 +162,7 @@ impl Config {
         problems.extend(self.s3.contradictions());
         problems.extend(self.live.contradictions());
         problems.extend(self.statistics.contradictions());
+        problems.extend(self.documents.contradictions());
         problems.extend(self.redis.contradictions());
         problems.extend(self.prometheus_basic_auth.contradictions());
         problems

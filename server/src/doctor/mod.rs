@@ -5,6 +5,7 @@ mod certificate;
 mod clock;
 mod database;
 mod disk;
+mod documents;
 mod open_files;
 mod ports;
 mod proxies;
@@ -22,8 +23,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 
 /// The subjects, in the order in which they are told and documented.
-const SUBJECTS: [&str; 9] =
-    ["ports", "certificate", "clock", "open files", "disk", "database", "redis", "proxies", "secrets"];
+const SUBJECTS: [&str; 10] =
+    ["ports", "certificate", "clock", "open files", "disk", "documents", "database", "redis", "proxies", "secrets"];
 
 /// Longest time for the checks of one subject; subjects are looked at side by side.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -122,13 +123,14 @@ pub async fn diagnose(config: Config, clock: Clock) -> Vec<Diagnosis> {
         on_thread("clock", &config, move |_| clock::check(now)),
         on_thread("open files", &config, open_files::check),
         on_thread("disk", &config, disk::check),
+        on_thread("documents", &config, documents::check),
         in_time("database", database::check(&config, &clock)),
         in_time("redis", redis::check(&config, &clock)),
         on_thread("proxies", &config, proxies::check),
         on_thread("secrets", &config, secrets::check),
     );
-    let (a, b, c, d, e, f, g, h, i) = all;
-    let mut all = [a, b, c, d, e, f, g, h, i].concat();
+    let (a, b, c, d, e, f, g, h, i, j) = all;
+    let mut all = [a, b, c, d, e, f, g, h, i, j].concat();
     // The clock of the database, for one, is found with the database.
     all.sort_by_key(|diagnosis| SUBJECTS.iter().position(|subject| *subject == diagnosis.subject));
     all

@@ -14,6 +14,7 @@ pub mod changes;
 pub mod checkin;
 mod deadline;
 pub mod diagnostics;
+pub mod documents;
 pub mod enroll_secrets;
 mod error;
 mod explain;
@@ -63,6 +64,7 @@ use self::carves::Carves;
 use self::changes::Changes;
 use self::checkin::Checkin;
 use self::diagnostics::Diagnostics;
+use self::documents::DocumentsFolder;
 use self::guard::TableGuard;
 use self::hosts::{Hosts, StillSo};
 use self::live::Live;
@@ -93,6 +95,8 @@ pub struct Fleet {
     pub node: Arc<Node>,
     pub clock: Clock,
     pub diagnostics: Arc<Diagnostics>,
+    /// `None` where operators change documents.
+    pub documents: Option<Arc<DocumentsFolder>>,
     pub guard: Arc<TableGuard>,
     /// Log lines about refused requests of agents, by endpoint and status.
     pub refusals: Arc<LogLimit<(&'static str, u16)>>,

@@ -107,11 +107,63 @@ pub struct OpenRow {
     /// Campaigns only.
     pub watched_until: Option<Moment>,
     pub rate: i64,
+    /// Whether no further host is given it, or none but canaries.
     pub is_paused: bool,
     pub pace_changes: i64,
+    pub canaries_until: Option<Moment>,
+    pub is_paused_early: bool,
 }
 
-const CHANGING: [Column; 5] = [Column::Id, Column::WatchedUntil, Column::Rate, Column::IsPaused, Column::PaceChanges];
+impl OpenRow {
+    /// Whether canaries are waited for. A node of the version before that lets hosts have it leaves the moment there.
+    fn waits_for_canaries(&self) -> bool {
+        self.is_paused && self.canaries_until.is_some()
+    }
+
+    /// Takes a step, apart from the count of changes.
+    fn take(&mut self, step: PaceStep) {
+        match step {
+            PaceStep::Rate(rate) => self.rate = i64::from(rate),
+            PaceStep::Pause => {
+                self.is_paused_early = self.waits_for_canaries();
+                self.canaries_until = self.canaries_until.filter(|_| self.is_paused_early);
+                self.is_paused = true;
+            }
+            PaceStep::Resume { canaries_until } if self.waits_for_canaries() => {
+                self.canaries_until = if self.is_paused_early { Some(canaries_until) } else { self.canaries_until };
+                self.is_paused_early = false;
+            }
+            PaceStep::Resume { .. } => (self.is_paused, self.canaries_until) = (false, None),
+            PaceStep::LetOthersFollow => {
+                self.is_paused = self.is_paused_early;
+                (self.canaries_until, self.is_paused_early) = (None, false);
+            }
+        }
+    }
+}
+
+/// A change of the pace of one that goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PaceStep {
+    Rate(u32),
+    Pause,
+    /// Canaries that an operator held back as well are waited for until a later moment.
+    Resume {
+        canaries_until: Moment,
+    },
+    /// Hosts that are no canaries are given it from now on, unless it is paused.
+    LetOthersFollow,
+}
+
+const CHANGING: [Column; 7] = [
+    Column::Id,
+    Column::WatchedUntil,
+    Column::Rate,
+    Column::IsPaused,
+    Column::PaceChanges,
+    Column::CanariesUntil,
+    Column::IsPausedEarly,
+];
 
 /// Those still going on, as far as they may change.
 pub async fn open_rows(db: &impl ConnectionTrait) -> Result<Vec<OpenRow>> {
@@ -119,26 +171,31 @@ pub async fn open_rows(db: &impl ConnectionTrait) -> Result<Vec<OpenRow>> {
     Ok(open.order_by_asc(Column::Id).into_model().all(db).await?)
 }
 
-/// Pauses or resumes one that goes on, or changes its rate. `None` when it is over.
-pub async fn set_pace(
-    tx: &impl ConnectionTrait,
-    id: i64,
-    rate: Option<u32>,
-    is_paused: Option<bool>,
-) -> Result<Option<OpenRow>> {
+/// Changes the pace of one that goes on. `None` when it is over, and when others are to follow canaries that nobody waits for.
+pub async fn set_pace(tx: &impl ConnectionTrait, id: i64, step: PaceStep) -> Result<Option<OpenRow>> {
+    // The count comes first: it locks the row, so that the step is taken from what is there.
     let count = ExprTrait::add(Expr::col(Column::PaceChanges), 1);
-    let mut update = Entity::update_many().col_expr(Column::PaceChanges, count);
-    if let Some(rate) = rate {
-        update = update.col_expr(Column::Rate, Expr::value(i64::from(rate)));
+    let mut open = Entity::update_many().col_expr(Column::PaceChanges, count).filter(Column::Id.eq(id));
+    open = open.filter(Column::Status.eq(LiveStatusWord::Open));
+    if step == PaceStep::LetOthersFollow {
+        open = open.filter(Column::IsPaused.eq(true)).filter(Column::CanariesUntil.is_not_null());
     }
-    if let Some(is_paused) = is_paused {
-        update = update.col_expr(Column::IsPaused, Expr::value(is_paused));
-    }
-    let open = update.filter(Column::Id.eq(id)).filter(Column::Status.eq(LiveStatusWord::Open));
     if open.exec(tx).await?.rows_affected == 0 {
         return Ok(None);
     }
-    Ok(Entity::find_by_id(id).select_only().columns(CHANGING).into_model().one(tx).await?)
+    let found = Entity::find_by_id(id).select_only().columns(CHANGING).into_model::<OpenRow>().one(tx).await?;
+    let Some(mut row) = found else { return Ok(None) };
+    row.take(step);
+    let changed = ActiveModel {
+        id: Unchanged(id),
+        rate: Set(row.rate),
+        is_paused: Set(row.is_paused),
+        canaries_until: Set(row.canaries_until),
+        is_paused_early: Set(row.is_paused_early),
+        ..Default::default()
+    };
+    update(tx, changed).await?;
+    Ok(Some(row))
 }
 
 /// Those still going on.

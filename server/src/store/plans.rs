@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use sea_orm::{
-    ActiveValue::NotSet, ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
+    ActiveValue::NotSet, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, QueryFilter, QueryOrder,
+    QuerySelect, Set,
 };
 
 use super::Result;
@@ -25,10 +26,26 @@ const MAX_BYTES: i64 = 256 << 20;
 pub struct NewPlan {
     pub author_email: String,
     pub is_forced: bool,
+    pub deletes_unnamed: bool,
     /// JSON.
     pub outcome: String,
     /// JSON.
     pub documents: String,
+    /// JSON.
+    pub shown: String,
+    /// JSON, short.
+    pub summary: String,
+}
+
+/// A plan without its contents.
+#[derive(Debug, FromQueryResult)]
+pub struct ListedPlan {
+    pub id: i64,
+    pub created_at: Moment,
+    pub expires_at: Moment,
+    pub author_email: String,
+    pub is_forced: bool,
+    pub summary: Option<String>,
 }
 
 /// Adds a plan and gives its id.
@@ -39,9 +56,12 @@ pub async fn add(db: &impl ConnectionTrait, now: Moment, expires_at: Moment, pla
         expires_at: Set(expires_at),
         author_email: Set(plan.author_email.clone()),
         is_forced: Set(plan.is_forced),
-        bytes: Set(i64::try_from(plan.outcome.len() + plan.documents.len()).unwrap_or(i64::MAX)),
+        deletes_unnamed: Set(plan.deletes_unnamed),
+        bytes: Set(i64::try_from(plan.outcome.len() + plan.documents.len() + plan.shown.len()).unwrap_or(i64::MAX)),
         outcome: Set(plan.outcome.clone()),
         documents: Set(plan.documents.clone()),
+        shown: Set(Some(plan.shown.clone())),
+        summary: Set(Some(plan.summary.clone())),
     };
     Ok(Entity::insert(row).exec(db).await?.last_insert_id)
 }
@@ -49,6 +69,14 @@ pub async fn add(db: &impl ConnectionTrait, now: Moment, expires_at: Moment, pla
 /// A plan that has not expired.
 pub async fn get(db: &impl ConnectionTrait, id: i64, now: Moment) -> Result<Option<Model>> {
     Ok(Entity::find_by_id(id).filter(Column::ExpiresAt.gt(now)).one(db).await?)
+}
+
+/// Plans that have not expired, the latest first.
+pub async fn list(db: &impl ConnectionTrait, now: Moment) -> Result<Vec<ListedPlan>> {
+    let columns =
+        [Column::Id, Column::CreatedAt, Column::ExpiresAt, Column::AuthorEmail, Column::IsForced, Column::Summary];
+    let plans = Entity::find().select_only().columns(columns).filter(Column::ExpiresAt.gt(now));
+    Ok(plans.order_by_desc(Column::Id).limit(2 * MAX_PLANS as u64).into_model().all(db).await?)
 }
 
 pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<()> {

@@ -47,7 +47,8 @@ const LEASE: i64 = 4;
 
 /// Columns by part, besides the number that all have. Those of other parts are null in its rows.
 const OF_CHANGES: [&str; 3] = ["host_id", "kind", "changed_at"];
-const OF_LIVE_QUERIES: [&str; 4] = ["watched_until", "rate", "is_paused", "pace_changes"];
+const OF_LIVE_QUERIES: [&str; 6] =
+    ["watched_until", "rate", "is_paused", "pace_changes", "canaries_until", "is_paused_early"];
 const OF_NODES: [&str; 4] = ["node_id", "alive_at", "knows_leases", "node_version"];
 const OF_LEASE: [&str; 1] = ["holder"];
 
@@ -64,6 +65,9 @@ struct PulseRow {
     /// As a number, because a union has no booleans on MySQL.
     is_paused: Option<i64>,
     pace_changes: Option<i64>,
+    canaries_until: Option<Moment>,
+    /// As a number, too.
+    is_paused_early: Option<i64>,
     node_id: Option<String>,
     alive_at: Option<Moment>,
     /// As a number, too.
@@ -84,6 +88,8 @@ impl PulseRow {
             rate: self.rate?,
             is_paused: self.is_paused? != 0,
             pace_changes: self.pace_changes?,
+            canaries_until: self.canaries_until,
+            is_paused_early: self.is_paused_early? != 0,
         })
     }
 

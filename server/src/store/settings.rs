@@ -16,6 +16,9 @@ pub const RETIRED_OPTIONS: &str = "retired_options";
 /// How far the import from Fleet is.
 pub const FLEET_IMPORT: &str = "fleet_import";
 
+/// What was applied last of the folder that documents come from, and why no more of it was.
+pub const DOCUMENTS_FOLDER: &str = "documents_folder";
+
 /// The key under which all servers hash log lines.
 pub const LOG_HASH_KEY: &str = "log_hash_key";
 

@@ -55,10 +55,11 @@ enum Task {
     KeepRollouts,
     TellOfRollouts,
     PruneRollouts,
+    ApplyDocuments,
 }
 
 impl Task {
-    const ALL: [Self; 35] = [
+    const ALL: [Self; 36] = [
         Self::RenewLease,
         Self::Follow,
         Self::CompareDirectory,
@@ -94,6 +95,7 @@ impl Task {
         Self::KeepRollouts,
         Self::TellOfRollouts,
         Self::PruneRollouts,
+        Self::ApplyDocuments,
     ];
 
     /// As operators see it in the metrics.
@@ -134,6 +136,7 @@ impl Task {
             Self::KeepRollouts => "keep_rollouts",
             Self::TellOfRollouts => "tell_of_rollouts",
             Self::PruneRollouts => "prune_rollouts",
+            Self::ApplyDocuments => "apply_documents",
         }
     }
 
@@ -172,7 +175,8 @@ impl Task {
             | Self::CompareDirectory
             | Self::LookAtLiveQueries
             | Self::WriteReports
-            | Self::WriteCarveRequests => 2,
+            | Self::WriteCarveRequests
+            | Self::ApplyDocuments => 2,
             Self::SweepLiveQueries | Self::RestoreLogLevel => 1,
             Self::ForgetLiveQueries | Self::ExpireHosts => 600,
             Self::KeepSeen
@@ -253,6 +257,10 @@ impl Task {
                 fleet.access.prune_activities().await
             }
             Self::WriteRefusedChanges => fleet.access.write_refused_changes().await,
+            Self::ApplyDocuments => match &fleet.documents {
+                Some(folder) => folder.look(everything).await,
+                None => Ok(()),
+            },
             Self::ExpireHosts => fleet.hosts.expire().await,
             Self::EndCarves => fleet.carves.end_old().await,
             Self::WriteCarveRequests => fleet.carves.write_requests().await,

@@ -58,6 +58,7 @@ metrics! {
             pub live_questions: IntCounter = "muster_live_questions_total" [] "Live queries sent to hosts.";
             pub(super) live_settled: IntCounterVec = "muster_live_targets_settled_total" ["state"] "Targets of live queries that this node settled one by one, by their state; those left at the end of a live query are not among them.";
             pub live_results_bytes: IntGauge = "muster_live_results_bytes" [] "Bytes of the results of live queries that are kept. With Redis the same on all nodes: take the maximum.";
+            pub(super) canary_verdicts: IntCounterVec = "muster_live_canary_verdicts_total" ["verdict"] "Live queries by what came of their canaries: the others followed (passed), an operator let them follow (promoted), or the query was stopped (stopped).";
             pub suspects: IntCounter = "muster_live_suspects_total" [] "Hosts whose worker was probably stopped by a live query.";
         }
         "What queries cost" {
@@ -88,6 +89,11 @@ metrics! {
             pub(super) task_runs: IntCounterVec = "muster_task_runs_total" ["task", "outcome"] "Runs of periodic tasks on this node: done or failed.";
             pub(super) task_seconds: Histograms<Duration> = "muster_task_duration_seconds" ["task"] "Duration of one run of a periodic task.";
             pub(super) task_succeeded: IntGaugeVec = "muster_task_last_success_timestamp_seconds" ["task"] "When a periodic task last succeeded on this node.";
+        }
+        "Documents folder (only with documents.folder)" {
+            pub documents_applied: IntGauge = "muster_documents_applied_timestamp_seconds" [] "When the contents of the documents folder that are in force were applied; 0 if none were.";
+            pub documents_failing: IntGauge = "muster_documents_failing" [] "1 while the documents folder cannot be applied: a mistake in a file, too many deletions, a folder that is away or out of date.";
+            pub documents_differ: IntGauge = "muster_documents_differ" [] "1 while the documents folder of this node does not hold what was applied last.";
         }
         "Process" {
             pub(super) build: IntGaugeVec = "muster_build_info" ["version"] "1, with the version of the server.";

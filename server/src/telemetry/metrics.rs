@@ -168,6 +168,11 @@ impl Metrics {
         self.live_settled.with_label_values(&[state]).inc();
     }
 
+    /// Counts what came of the canaries of a live query.
+    pub fn canary_verdict(&self, verdict: &str) {
+        self.canary_verdicts.with_label_values(&[verdict]).inc();
+    }
+
     /// Counts carves.
     pub fn carves(&self, outcome: &str, count: u64) {
         self.carves.with_label_values(&[outcome]).inc_by(count);

@@ -102,7 +102,7 @@ async fn one_statement_tells_as_much_as_three() {
         assert_eq!(world.as_user(&world.token, Method::POST, "live_queries", Some(started)).await.status, 200);
     }
     let store = &world.app.store;
-    store.write(async |tx| live_queries::set_pace(tx, 2, None, Some(true)).await).await.unwrap();
+    store.write(async |tx| live_queries::set_pace(tx, 2, live_queries::PaceStep::Pause).await).await.unwrap();
     let read = pulse::read(db, range(1, 1)).await.unwrap();
     assert_eq!(read.generation, generations::current(db, generations::SCHEDULE).await.unwrap());
     let mut known = nodes::since(db, Moment::NEVER).await.unwrap();

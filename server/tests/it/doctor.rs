@@ -112,6 +112,7 @@ fn all_that_is_wrong_is_said_at_once_with_remedies() {
         format!("server_cert={}", path("cert.pem")),
         format!("server_key={}", path("key.pem")),
         format!("filesystem_result_log_file={}", path("file/results")),
+        format!("documents_folder={}", path("nowhere")),
         "server_trusted_proxies=0.0.0.0/0".to_owned(),
         "server_max_connections=4000000000".to_owned(),
         format!("redis_address=127.0.0.1:{}", free_port()),
@@ -122,6 +123,7 @@ fn all_that_is_wrong_is_said_at_once_with_remedies() {
     said.has("FAIL", "ports", "is in use, and not by a muster");
     said.has("FAIL", "certificate", "cert.pem");
     said.has("FAIL", "disk", "is no folder");
+    said.has("FAIL", "documents", "is it mounted?");
     said.has("FAIL", "database", "cannot be read");
     said.has("FAIL", "redis", "cannot be used");
     said.has("FAIL", "proxies", "0.0.0.0/0 is everybody");
@@ -140,7 +142,8 @@ fn all_that_is_wrong_is_said_at_once_with_remedies() {
     assert_eq!(json["severity"], "fail");
     let subjects: Vec<&str> =
         json["diagnoses"].as_array().unwrap().iter().map(|one| one["subject"].as_str().unwrap()).collect();
-    let all = ["ports", "certificate", "clock", "open files", "disk", "database", "redis", "proxies", "secrets"];
+    let all =
+        ["ports", "certificate", "clock", "open files", "disk", "documents", "database", "redis", "proxies", "secrets"];
     for subject in all {
         assert!(subjects.contains(&subject), "{subject}: {subjects:?}");
     }

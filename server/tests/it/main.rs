@@ -14,6 +14,7 @@ mod database_access;
 mod debug;
 mod disk_full;
 mod doctor;
+mod documents;
 mod enrollment;
 mod guard;
 mod heavy;

@@ -2,22 +2,20 @@
 
 mod decide;
 mod document;
+mod loose;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Deserialize;
-
 pub use self::decide::{AskedSql, Decision, Effect, GuardFinding};
-pub use self::document::GuardProblem;
+pub use self::document::{GuardProblem, GuardProblems};
 
 /// The guard that is shipped: it warns and refuses nothing.
 pub const DEFAULT_GUARD: &str = include_str!("default.yml");
 
 /// What becomes of what a rule is against.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GuardMode {
     /// It is let through, and said.
     Warn,
@@ -26,8 +24,7 @@ pub enum GuardMode {
 }
 
 /// The role of the user who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GuardRole {
     Observer,
     Maintainer,
@@ -35,8 +32,7 @@ pub enum GuardRole {
 }
 
 /// What SQL is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SqlKind {
     /// A live query.
     Live,
@@ -84,9 +80,9 @@ impl Guard {
     /// Reads a `guard.yml`.
     ///
     /// # Errors
-    /// The first mistake and its place: YAML that cannot be read, an unknown key, a name that no table has, a rule that does
-    /// nothing.
-    pub fn parse(text: &str) -> Result<Self, GuardProblem> {
+    /// All mistakes and their places: an unknown key, a name that no table has, a rule that does nothing; of a text that is no YAML
+    /// the first.
+    pub fn parse(text: &str) -> Result<Self, GuardProblems> {
         document::read(text)
     }
 

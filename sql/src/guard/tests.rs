@@ -28,7 +28,7 @@ fn mistakes_have_a_place_and_a_remedy() {
     let rule = "  - name: a\n    reason: b\n    tables: [curl]\n";
     for (text, expected) in [
         ("mode: off", "line 1, column 7: "),
-        ("mode: warn\nrule: []", "line 2, column 1: unknown key \"rule\"; expected one of: mode, rules"),
+        ("mode: warn\nrule: []", "line 2, column 1: unknown key \"rule\"; a guard has mode, rules"),
         ("", ""),
         ("rules: []", "mode"),
         (&format!("mode: warn\nrules:\n{rule}"), "line 3, column 5: the rule \"a\" does nothing"),
@@ -48,6 +48,35 @@ fn mistakes_have_a_place_and_a_remedy() {
         let problem = Guard::parse(text).unwrap_err().to_string();
         assert!(problem.contains(expected), "{text}\n{problem}");
     }
+    let text = format!(
+        "mode: off\nrules:\n{rule}    roles: [owner, admin, 7]\n    rows: many\n- name: [b]\n  tables: curl\n  deny: yes\n  columms: [x]\n- 5\n"
+    )
+    .replace("\n  - name: a\n    reason: b\n    tables: [curl]\n    ", "\n- name: a\n  reason: b\n  tables: [curl, 9x]\n  ")
+    .replace("\n    rows", "\n  rows");
+    let problems = Guard::parse(&text).unwrap_err();
+    let reported: Vec<String> =
+        problems.0.iter().map(|problem| format!("{} {}", problem.line, problem.reason)).collect();
+    assert_eq!(
+        reported,
+        [
+            "1 `mode` expects warn or enforce, not \"off\"",
+            "3 \"9x\" in `tables` of the rule \"a\" is no name that a table or column of osquery has",
+            "6 `roles` expects observer or maintainer or admin, not \"owner\"",
+            "6 `roles` expects observer or maintainer or admin, not 7",
+            "7 `rows` expects a whole number from 0 on, not \"many\"",
+            "8 `name` expects text, not a list",
+            "9 `tables` expects a list, as in [a, b], not \"curl\"",
+            "10 `deny` expects true or false, not \"yes\"",
+            "11 unknown key \"columms\"; a rule has name, reason, tables, columns, roles, labels, kinds, mode, deny, approve, where, \
+             prefix, rows, bytes",
+            "12 `rules` expects rules, each with a name, a reason and tables, not 5",
+        ]
+    );
+    assert!(
+        problems
+            .to_string()
+            .starts_with("line 1, column 7: `mode` expects warn or enforce, not \"off\"; line 3, column 3: ")
+    );
     assert!(Guard::parse(&" ".repeat(2 << 20)).unwrap_err().to_string().contains("longer"));
 }
 

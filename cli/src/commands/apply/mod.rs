@@ -14,6 +14,9 @@ Examples:
   # Show what would change, and on how many hosts
   fleetctl apply -f packs.yml --dry-run
 
+  # Make the server hold what the files say and nothing else, but delete no more than 5 objects
+  fleetctl apply -f fleet-config/ --delete-unnamed --max-deletes 5
+
   # Apply what was planned, if it still changes the same
   fleetctl apply --plan 7
 
@@ -40,6 +43,9 @@ pub struct Args {
     /// Change nothing if more than N objects would be deleted
     #[arg(long, value_name = "N")]
     max_deletes: Option<u64>,
+    /// Also delete the queries, packs, labels and schedule entries that no file names, and reset agent options that none sets
+    #[arg(long, conflicts_with = "plan")]
+    delete_unnamed: bool,
     /// Refused: there are no teams
     #[arg(long, hide = true, value_name = "NAME")]
     team: Option<String>,
@@ -55,7 +61,8 @@ pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
              pack with that label in targets.labels"
         );
     }
-    let wish = SendWish { dry_run: args.dry_run, force: args.force, max_deletes: args.max_deletes };
+    let Args { dry_run, force, max_deletes, delete_unnamed, .. } = args;
+    let wish = SendWish { dry_run, force, max_deletes, delete_unnamed };
     if let Some(id) = args.plan {
         let server = session.authenticated().await?;
         let applied = send::apply_plan(&server, id, wish).await?;

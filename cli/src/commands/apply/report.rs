@@ -175,7 +175,7 @@ mod tests {
             change("enroll_secret", "", Action::Created, &[]),
         ];
         assert_eq!(
-            render(&Applied { dry_run: false, changes, hosts: None, warnings: Vec::new() }),
+            render(&Applied { changes, ..Applied::default() }),
             "[+] applied 3 queries (1 created, 1 changed, 1 unchanged)\n    \
              changed query \"b\": query, description\n    \
              created query \"c\\n\"\n\
@@ -195,18 +195,18 @@ mod tests {
             change("policy", "p", Action::Ignored, &[]),
         ];
         assert_eq!(
-            render(&Applied { dry_run: false, changes, hosts: None, warnings: Vec::new() }),
+            render(&Applied { changes, ..Applied::default() }),
             "[+] applied 1 label (1 created, 1 ignored)\n    created label \"a\"\n"
         );
         let changes = vec![change("policy", "p", Action::Ignored, &[])];
-        assert_eq!(render(&Applied { dry_run: false, changes, hosts: None, warnings: Vec::new() }), "no changes\n");
+        assert_eq!(render(&Applied { changes, ..Applied::default() }), "no changes\n");
     }
 
     #[test]
     fn no_change_is_reported() {
         let changes = vec![change("label", "a", Action::Unchanged, &[])];
         assert_eq!(
-            render(&Applied { dry_run: true, changes, hosts: None, warnings: Vec::new() }),
+            render(&Applied { dry_run: true, changes, ..Applied::default() }),
             "[+] would've applied 1 label (1 unchanged)\nno changes\n"
         );
     }
@@ -229,7 +229,7 @@ mod tests {
         let linux = PlatformHosts { platform: "ubuntu".to_owned(), hosts_count: 3 };
         let hosts = Some(TouchedHosts { changed: 3, total: 40, platforms: vec![linux] });
         assert_eq!(
-            render(&Applied { dry_run: true, changes, hosts, warnings: Vec::new() }),
+            render(&Applied { dry_run: true, changes, hosts, ..Applied::default() }),
             "[+] would've applied 1 query (1 changed)\n    \
              changed query \"a\": query, description\n      \
              description: (none) -> b\u{fffd}[31m\n      \

@@ -57,6 +57,14 @@ Examples:
   # Write the roles into a file that fleetctl apply accepts
   fleetctl get user_roles --yaml > roles.yml";
 
+pub const DOCUMENTS_STATUS: &str = "\
+Examples:
+  # Show which commit was applied last, and why the next one is not
+  fleetctl get documents-status
+
+  # The same for scripts
+  fleetctl get documents-status --json";
+
 pub const OPTIONS: &str = "\
 Examples:
   # Change the agent options in an editor

@@ -1,4 +1,5 @@
 mod carves;
+mod documents;
 mod examples;
 mod fetch;
 mod format;
@@ -16,7 +17,8 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use clap_complete::ArgValueCompleter;
 
-use self::format::{DocumentFormat, ReportFormat};
+use self::format::DocumentFormat;
+pub use self::format::ReportFormat;
 pub use self::statistics::cause as restart_cause;
 use super::host_filters::FilterArgs;
 use super::{ClientSession, completion};
@@ -80,6 +82,9 @@ pub enum Resource {
     /// Show the server configuration
     #[command(after_help = examples::CONFIG)]
     Config(ConfigArgs),
+    /// Show whether documents come from a folder of the server, and how that goes
+    #[command(name = "documents-status", alias = "documents_status", after_help = examples::DOCUMENTS_STATUS)]
+    DocumentsStatus(ReportFormat),
     /// Show what scheduled queries cost their hosts: all of them, today and yesterday, or one in detail
     #[command(after_help = examples::STATS)]
     Stats(StatsArgs),
@@ -263,6 +268,7 @@ pub async fn run(session: &ClientSession, resource: Resource) -> anyhow::Result<
         Resource::UserRoles(format) => user_roles::user_roles(&server, format).await,
         Resource::Options(format) => settings::options(&server, format).await,
         Resource::Config(args) => settings::config(&server, args).await,
+        Resource::DocumentsStatus(format) => documents::status(&server, format).await,
         Resource::Stats(args) => statistics::stats(&server, args).await,
         Resource::Denylist(args) => statistics::denylist(&server, args).await,
         Resource::Restarts(args) => statistics::restarts(&server, args).await,

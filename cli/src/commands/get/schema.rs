@@ -97,6 +97,11 @@ fn columns(table: &SchemaTable, groups: &[SchemaGroup]) -> String {
     if !table.lacking_groups.is_empty() {
         text.push_str(&format!("not on {}\n", named(&table.lacking_groups, groups)));
     }
+    // No host of these has been asked, or answered.
+    let unknown: Vec<usize> = (0..groups.len()).filter(|position| groups[*position].reports == 0).collect();
+    if !unknown.is_empty() {
+        text.push_str(&format!("not known yet on {}\n", named(&unknown, groups)));
+    }
     text.push('\n');
     let rows = table.columns.iter().map(|column| {
         let notes = [

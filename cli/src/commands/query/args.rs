@@ -32,7 +32,10 @@ Examples:
 
   # Query all hosts, 50 a second, and pause after a while
   fleetctl query --all --rate 50 --query-name users --detach
-  fleetctl query pause 7";
+  fleetctl query pause 7
+
+  # Query 50 canaries first; all other hosts follow if it takes none of them more than 5 s of CPU time
+  fleetctl query --all --canaries 50 --cpu-budget 5s --query-name users";
 
 #[derive(clap::Args)]
 #[command(args_conflicts_with_subcommands = true, after_help = EXAMPLES)]
@@ -60,6 +63,9 @@ pub enum Command {
     /// Go on with a paused live query
     #[command(after_help = example!("Go on", "fleetctl query resume 7"))]
     Resume(JobArgs),
+    /// Give a live query to the hosts that wait for its canaries
+    #[command(after_help = example!("Wait for the canaries no longer", "fleetctl query promote 7"))]
+    Promote(JobArgs),
     /// Change how many hosts a second are given a live query
     #[command(after_help = example!("Give a query to 50 hosts a second", "fleetctl query rate 7 50"))]
     Rate(RateArgs),
@@ -85,6 +91,15 @@ pub struct AskArgs {
     /// Maximum number of hosts per second that are given the query; 0 for no limit [default: live.rate of the server]
     #[arg(long, value_name = "N")]
     pub rate: Option<u32>,
+    /// Number of hosts that are given the query first; 0 for all at once [default: 20 of more than 1000, or as the server says]
+    #[arg(long, value_name = "N")]
+    pub canaries: Option<u32>,
+    /// CPU time the query may take on one host, such as 30s; 0 for no limit [default: live.cpu_budget of the server]
+    #[arg(long, value_name = "DURATION", value_parser = go_duration)]
+    pub cpu_budget: Option<Duration>,
+    /// CPU time the query may take on all hosts together; 0 for no limit [default: live.fleet_cpu_budget of the server]
+    #[arg(long, value_name = "DURATION", value_parser = go_duration)]
+    pub fleet_cpu_budget: Option<Duration>,
     /// Start the live query, print its ID and exit
     #[arg(long)]
     pub detach: bool,
@@ -121,6 +136,9 @@ pub struct TargetArgs {
     /// Maximum number of targeted hosts
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub max_hosts: Option<u64>,
+    /// Maximum number of online hosts of each platform and osquery version; without other targets of live.try_label of the server
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub per_version: Option<u32>,
     /// Percentage of the matching hosts to target
     #[arg(long, value_name = "1-100", value_parser = clap::value_parser!(u8).range(1..=100))]
     pub percent: Option<u8>,

@@ -22,7 +22,7 @@ pub async fn ask(session: &ClientSession, args: AskArgs) -> anyhow::Result<()> {
     let server = session.authenticated().await?;
     let mut interrupts = Interrupts::listen()?;
     let made = server.post::<_, LiveQueryEnvelope>("live_queries", &request).await;
-    let LiveQueryEnvelope { live_query: job, warnings } = made.map_err(|error| refusal(error, &request))?;
+    let LiveQueryEnvelope { live_query: job, warnings, .. } = made.map_err(|error| refusal(error, &request))?;
     warnings.iter().for_each(|warning| output::note(&format!("Warning: {warning}")));
     if args.detach {
         return detached(&job, args.watch.quiet);

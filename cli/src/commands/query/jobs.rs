@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Context as _;
-use muster_api::rest::{LiveHosts, LiveQueries, LiveQuery, LiveStatus, TargetState};
+use muster_api::rest::{LiveBudget, LiveCanaries, LiveHosts, LiveQueries, LiveQuery, LiveStatus, TargetState};
 use serde::Serialize;
 
 use super::args::{JobFormat, ListArgs, ShowArgs};
@@ -99,8 +99,25 @@ fn description(job: &LiveQuery) -> String {
         let rate = if job.rate > 0 { format!("{} hosts per second; ", job.rate) } else { String::new() };
         let _ = writeln!(text, "Rate:     {rate}{}", pace::shown(job));
     }
+    if let Some(canaries) = job.canaries {
+        let LiveCanaries { hosts, settled, waiting, until } = canaries;
+        let wait = until.map_or("the other hosts may follow".to_owned(), |until| {
+            format!("{waiting} hosts wait for them, until {} at most", until.format("%H:%M:%SZ"))
+        });
+        let _ = writeln!(text, "Canaries: {settled} of {hosts} done; {wait}");
+    }
+    if let Some(LiveBudget { host_cpu_ms, fleet_cpu_ms, spent_cpu_ms, hosts_over }) = job.budget {
+        let on_each = if host_cpu_ms == 0 { "no limit".to_owned() } else { seconds(host_cpu_ms) };
+        let of_all = if fleet_cpu_ms == 0 { String::new() } else { format!(" of {}", seconds(fleet_cpu_ms)) };
+        let spent = seconds(spent_cpu_ms);
+        let _ = writeln!(text, "CPU time: {spent}{of_all} on all hosts; {on_each} on one, exceeded on {hosts_over}");
+    }
     let _ = writeln!(text, "Online:   {} of {} targeted hosts", job.online, job.counts.targets);
     text
+}
+
+fn seconds(milliseconds: u64) -> String {
+    format!("{}.{} s", milliseconds / 1000, milliseconds % 1000 / 100)
 }
 
 pub async fn cancel(server: &RestClient, id: i64) -> anyhow::Result<()> {

@@ -30,6 +30,7 @@ pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
         Some(Command::Show(show)) => jobs::show(&session.authenticated().await?, show).await,
         Some(Command::Pause(job)) => pace::pause(&session.authenticated().await?, job.id).await,
         Some(Command::Resume(job)) => pace::resume(&session.authenticated().await?, job.id).await,
+        Some(Command::Promote(job)) => pace::promote(&session.authenticated().await?, job.id).await,
         Some(Command::Rate(rate)) => pace::rate(&session.authenticated().await?, rate).await,
         Some(Command::Cancel(job)) => jobs::cancel(&session.authenticated().await?, job.id).await,
     }

@@ -1,4 +1,4 @@
-//! `query pause`, `query resume` and `query rate`.
+//! `query pause`, `query resume`, `query promote` and `query rate`.
 
 use muster_api::rest::{LiveQuery, LiveQueryEnvelope, LiveRate, LiveStatus};
 use serde::Serialize;
@@ -15,6 +15,11 @@ pub async fn pause(server: &RestClient, id: i64) -> anyhow::Result<()> {
 
 pub async fn resume(server: &RestClient, id: i64) -> anyhow::Result<()> {
     change(server, id, "resume", &serde_json::json!({}), |job| format!("resumed live query {id}; {}", shown(job))).await
+}
+
+pub async fn promote(server: &RestClient, id: i64) -> anyhow::Result<()> {
+    let done = |job: &LiveQuery| format!("live query {id} waits for canaries no longer; {}", shown(job));
+    change(server, id, "promote", &serde_json::json!({}), done).await
 }
 
 pub async fn rate(server: &RestClient, args: RateArgs) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use muster_api::rest::LiveQuery;
+use muster_api::rest::{LiveCanaries, LiveQuery};
 
 use crate::output;
 
@@ -22,8 +22,14 @@ pub fn progress(job: &LiveQuery) -> String {
         (false, 0) => String::new(),
         (false, rate) => format!(" | {rate} hosts/s, given to {}", job.given),
     };
+    let canaries = match job.canaries {
+        Some(LiveCanaries { hosts, settled, waiting, until: Some(_) }) => {
+            format!(" | {hosts} canaries first, {settled} done; {waiting} hosts wait")
+        }
+        _ => String::new(),
+    };
     format!(
-        " {}% responded ({}% online) | {responded}/{targets} targeted hosts ({responded}/{online} online){pace}",
+        " {}% responded ({}% online) | {responded}/{targets} targeted hosts ({responded}/{online} online){canaries}{pace}",
         percent(targets),
         percent(online)
     )
@@ -136,6 +142,20 @@ pub mod tests {
         assert!(progress(&job).ends_with("(5/5 online) | 50 hosts/s, given to 5"), "{}", progress(&job));
         job.paused = true;
         assert!(progress(&job).ends_with("(5/5 online) | paused, given to 5"), "{}", progress(&job));
+    }
+
+    #[test]
+    fn progress_says_how_many_hosts_wait_for_canaries() {
+        let mut job = job(980, 5, 15, 1000);
+        let until = Some(job.deadline);
+        job.canaries = Some(LiveCanaries { hosts: 20, settled: 15, waiting: 980, until });
+        assert!(
+            progress(&job).ends_with(" online) | 20 canaries first, 15 done; 980 hosts wait"),
+            "{}",
+            progress(&job)
+        );
+        job.canaries = Some(LiveCanaries { hosts: 20, settled: 20, waiting: 0, until: None });
+        assert!(progress(&job).ends_with(" online)"), "{}", progress(&job));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Turns flags into a request, and errors of the server into errors about flags.
 
+use std::time::Duration;
+
 use anyhow::bail;
 use muster_api::rest::{FieldError, LiveTargets, NewLiveQuery};
 
@@ -7,7 +9,7 @@ use super::args::{AskArgs, TargetArgs};
 use crate::rest::RestError;
 
 /// The flag of each field of the request; longer paths first.
-const FLAGS: [(&str, &str); 12] = [
+const FLAGS: [(&str, &str); 16] = [
     ("targets.exclude_hosts", "--exclude-hosts"),
     ("targets.exclude_labels", "--exclude-labels"),
     ("targets.platforms", "--platforms"),
@@ -16,7 +18,11 @@ const FLAGS: [(&str, &str); 12] = [
     ("targets.all", "--all"),
     ("deadline_seconds", "--deadline"),
     ("max_hosts", "--max-hosts"),
+    ("per_version", "--per-version"),
     ("discovery", "--discovery"),
+    ("canaries", "--canaries"),
+    ("host_cpu_ms", "--cpu-budget"),
+    ("fleet_cpu_ms", "--fleet-cpu-budget"),
     ("percent", "--percent"),
     ("rate", "--rate"),
     ("query", "--query"),
@@ -35,7 +41,7 @@ pub fn request(args: &AskArgs) -> anyhow::Result<NewLiveQuery> {
         exclude_labels: names(&args.targets.exclude_labels),
     };
     let is_listed = !(targets.hosts.is_empty() && targets.labels.is_empty() && targets.platforms.is_empty());
-    if !all && !is_listed {
+    if !all && !is_listed && args.targets.per_version.is_none() {
         bail!("No hosts or labels targeted. Please provide either --hosts or --labels, or --platforms, or --all.");
     }
     if all && is_listed {
@@ -53,7 +59,22 @@ pub fn request(args: &AskArgs) -> anyhow::Result<NewLiveQuery> {
         bail!("--deadline must be longer than 0; omit it to use the server's default");
     }
     let discovery = given(&args.discovery);
-    Ok(NewLiveQuery { query, query_name, discovery, targets, max_hosts, percent, deadline_seconds, rate: args.rate })
+    let milliseconds =
+        |budget: Option<Duration>| budget.map(|budget| budget.as_millis().try_into().unwrap_or(u64::MAX));
+    Ok(NewLiveQuery {
+        query,
+        query_name,
+        discovery,
+        targets,
+        max_hosts,
+        percent,
+        per_version: args.targets.per_version,
+        deadline_seconds,
+        rate: args.rate,
+        canaries: args.canaries,
+        host_cpu_ms: milliseconds(args.cpu_budget),
+        fleet_cpu_ms: milliseconds(args.fleet_cpu_budget),
+    })
 }
 
 fn names(given: &[String]) -> Vec<String> {

@@ -32,7 +32,11 @@ pub fn summary(job: &LiveQuery, tally: &AnswerTally) -> String {
         }
     }
     if counts.truncated > 0 {
-        let _ = writeln!(text, "  {:<11}{:>4} sent more rows than the server keeps", "truncated", counts.truncated);
+        let _ = writeln!(
+            text,
+            "  {:<11}{:>4} sent more rows than the server keeps, or than its table guard lets through",
+            "truncated", counts.truncated
+        );
     }
     if counts.results_lost > 0 {
         let _ = writeln!(

@@ -78,11 +78,10 @@ pub fn warning(answer: &LiveAnswer) -> Option<String> {
         return Some(format!("{host}: {}", one_line(error)));
     }
     let rows = answer.rows.len();
-    match answer.rows_sent {
-        Some(sent) if answer.truncated => Some(format!("{host}: truncated, only {rows} of {sent} rows were kept")),
-        None if answer.truncated => Some(format!("{host}: truncated, only {rows} rows were kept")),
-        _ => None,
-    }
+    let sent = answer.rows_sent.map_or_else(String::new, |sent| format!(" of {sent}"));
+    // The table guard says so when it was the reason.
+    let why = answer.error.as_deref().map_or_else(String::new, |error| format!(" ({})", one_line(error)));
+    answer.truncated.then(|| format!("{host}: truncated, only {rows}{sent} rows were kept{why}"))
 }
 
 /// Where the files will be that a host is to send now.
@@ -137,6 +136,11 @@ pub mod tests {
         assert_eq!(warning(&cut).unwrap(), "h: truncated, only 1 rows were kept");
         cut.rows_sent = Some(9);
         assert_eq!(warning(&cut).unwrap(), "h: truncated, only 1 of 9 rows were kept");
+        cut.error = Some("cut off: the table guard keeps 1 rows\nof the answer of a host".to_owned());
+        assert_eq!(
+            warning(&cut).unwrap(),
+            "h: truncated, only 1 of 9 rows were kept (cut off: the table guard keeps 1 rows of the answer of a host)"
+        );
     }
 
     #[test]

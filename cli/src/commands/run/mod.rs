@@ -61,7 +61,7 @@ pub struct Args {
 }
 
 /// Live queries that are open, to be cancelled if fleetctl ends early.
-type OpenQueries = Mutex<BTreeSet<i64>>;
+pub(super) type OpenQueries = Mutex<BTreeSet<i64>>;
 
 pub async fn run(session: &ClientSession, args: Args) -> anyhow::Result<()> {
     let seconds = args.timeout.as_millis().div_ceil(1000) as u64;
@@ -170,7 +170,7 @@ async fn one(
 }
 
 /// Cancels what is open, so that the host is given nothing more.
-async fn cancel_all(server: &RestClient, open: &OpenQueries) {
+pub(super) async fn cancel_all(server: &RestClient, open: &OpenQueries) {
     let ids = std::mem::take(&mut *open.lock().unwrap_or_else(PoisonError::into_inner));
     for id in ids {
         if let Err(error) = answers::cancel(server, id).await {

@@ -19,10 +19,10 @@ use crate::fleet::live::PaceChange;
 pub(super) async fn start(api: Data<AdminApi>, caller: Caller, request: JsonBody<NewLiveQuery>) -> AdminAnswer {
     let request = request.into_inner();
     let start = |fleet: Fleet, by| async move {
-        let live_query = fleet.live.start(&by, &request).await?;
+        let (live_query, groups) = fleet.live.start_in_groups(&by, &request).await?;
         let mut warnings = live_query.warnings.clone();
         warnings.extend(carve_notice(&live_query.query).map(str::to_owned));
-        Ok(LiveQueryEnvelope { live_query, warnings })
+        Ok(LiveQueryEnvelope { live_query, groups, warnings })
     };
     api.change(&caller, start).await
 }
@@ -60,6 +60,10 @@ pub(super) async fn resume(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -
     change_pace(&api, &caller, *id, PaceChange::Resume).await
 }
 
+pub(super) async fn promote(api: Data<AdminApi>, caller: Caller, id: Path<i64>) -> AdminAnswer {
+    change_pace(&api, &caller, *id, PaceChange::Promote).await
+}
+
 pub(super) async fn rate(api: Data<AdminApi>, caller: Caller, id: Path<i64>, rate: JsonBody<LiveRate>) -> AdminAnswer {
     change_pace(&api, &caller, *id, PaceChange::Rate(rate.rate)).await
 }
@@ -69,7 +73,7 @@ async fn change_pace(api: &AdminApi, caller: &Caller, id: i64, change: PaceChang
 }
 
 fn envelope(live_query: LiveQuery) -> LiveQueryEnvelope {
-    LiveQueryEnvelope { live_query, warnings: Vec::new() }
+    LiveQueryEnvelope { live_query, groups: Vec::new(), warnings: Vec::new() }
 }
 
 pub(super) async fn hosts(

@@ -19,7 +19,7 @@ use schemars::SchemaGenerator;
 
 use super::operation::{Needs, Operation, get, post};
 use super::params::{Parameter, ParameterKind};
-use crate::fleet::access::Permission::ReadHosts;
+use crate::fleet::access::Permission::{ReadHosts, RunLiveQueries};
 
 /// The operations of live queries.
 pub(super) fn operations() -> Vec<Operation> {
@@ -84,6 +84,14 @@ pub(super) fn operations() -> Vec<Operation> {
         post("/live_queries/{id}/resume", Needs::Session, "Give a paused live query to hosts again", jobs::resume)
             .note(own)
             .gives::<LiveQueryEnvelope>(),
+        post(
+            "/live_queries/{id}/promote",
+            RunLiveQueries,
+            "Give a live query to the hosts that wait for its canaries",
+            jobs::promote,
+        )
+        .note("A live query that is paused stays so.")
+        .gives::<LiveQueryEnvelope>(),
         post("/live_queries/{id}/rate", Needs::Session, "Change how many hosts a second get a live query", jobs::rate)
             .note(own)
             .takes::<LiveRate>()

@@ -43,7 +43,12 @@ fn what(change: &ActivityEntry) -> String {
     let words = change.kind.replace('_', " ");
     if let Some(changes) = change.details.get("changes").and_then(Value::as_array) {
         let number = changes.len();
-        return format!("{words} ({number} {})", if number == 1 { "change" } else { "changes" });
+        let commit = change.details.get("commit").and_then(Value::as_str).unwrap_or_default();
+        let commit = match commit.get(..12).unwrap_or(commit) {
+            "" => String::new(),
+            commit => format!(", commit {commit}"),
+        };
+        return format!("{words} ({number} {}{commit})", if number == 1 { "change" } else { "changes" });
     }
     let names = ["pack_name", "query_name", "label_name"].map(|key| change.details.get(key).and_then(Value::as_str));
     let name: String = names.into_iter().flatten().next().unwrap_or_default().chars().take(NAME).collect();
@@ -78,6 +83,8 @@ mod tests {
         };
         let applied = change("applied_documents", json!({ "changes": [{}, {}] }));
         assert_eq!(what(&applied), "applied documents (2 changes)");
+        let of_folder = json!({ "changes": [{}], "commit": "0123456789abcdef" });
+        assert_eq!(what(&change("applied_documents", of_folder)), "applied documents (1 change, commit 0123456789ab)");
         assert_eq!(
             what(&change("edited_pack", json!({ "pack_id": 1, "pack_name": "monitoring" }))),
             "edited pack monitoring"

@@ -20,10 +20,21 @@ use subtle::ConstantTimeEq as _;
 
 use super::answer::PageFailed;
 use super::cookie::{VISITOR, cookie};
+use super::parts::shown;
 use super::visit::Visit;
 use crate::admin::AdminApi;
 use crate::admin::origin::is_foreign;
 use crate::fleet::Error;
+use crate::fleet::access::Permission;
+
+/// The button that sends a form. While what it does is refused to all, it cannot be pressed, and says why.
+pub(super) fn send_button(visit: &Visit, permission: Permission, text: &str) -> Markup {
+    let why = visit.why_closed(permission);
+    html! {
+        button.primary disabled[why.is_some()] { (text) }
+        @if let Some(why) = why { span.hint { (shown(&why)) } }
+    }
+}
 
 /// Most bytes of a form: the longest SQL, or agent options, with every character encoded.
 const MAX_FORM: usize = 1024 * 1024;

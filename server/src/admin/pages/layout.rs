@@ -8,6 +8,7 @@ use super::assets;
 use super::parts::{Icon, icon, shown, visible};
 use super::visit::{Look, Theme, Visit};
 use crate::fleet::access::{Frozen, Permission};
+use crate::fleet::documents::DocumentsNotice;
 
 /// An entry of the rail.
 struct RailEntry {
@@ -128,6 +129,7 @@ fn framed(visit: &Visit, main: &Markup) -> Markup {
         }
         main #main {
             @if let Some(frozen) = visit.principal.frozen() { (freeze(&frozen)) }
+            @if let Some(documents) = visit.principal.documents() { (documents_folder(visit, documents)) }
             (main)
         }
     }
@@ -143,6 +145,28 @@ fn freeze(frozen: &Frozen) -> Markup {
         p.toast.stale role="status" {
             "Change freeze “" (shown(&frozen.window)) "”: nothing can be changed until " (frozen.until_there) ". "
             (live_queries)
+        }
+    }
+}
+
+/// Where documents come from, and what is wrong with that.
+fn documents_folder(visit: &Visit, notice: &DocumentsNotice) -> Markup {
+    let status = notice.status();
+    // Reasons may name what observers do not see.
+    let may_read = visit.may(Permission::ReadConfig);
+    let problem = status.problem.as_ref().and_then(|problem| problem.reasons.first());
+    html! {
+        p.toast.stale[problem.is_some()] role="status" {
+            "Queries, packs, labels and options come from the folder " (shown(notice.folder())) " of the server alone. "
+            @if let Some(applied) = &status.applied {
+                @if let Some(commit) = &applied.commit { "Commit " (shown(commit.get(..12).unwrap_or(commit))) " was applied " }
+                @else { "It was applied " }
+                (applied.applied_at.format("%Y-%m-%d %H:%M UTC")) ". "
+            } @else { "Nothing of it was applied yet. " }
+            @if let Some(problem) = problem {
+                "What it holds now cannot be applied" @if may_read { ": " (shown(problem)) } @else { "." }
+            }
+            @else if let Some(waits_for) = &status.waits_for { "What it holds now waits for " (shown(waits_for)) "." }
         }
     }
 }

@@ -193,6 +193,7 @@ pub(super) fn routes(services: &mut ServiceConfig) {
         .route("/live/{id:[0-9]+}/cancel", web::post().to(live::cancel))
         .route("/live/{id:[0-9]+}/pause", web::post().to(live::pause))
         .route("/live/{id:[0-9]+}/resume", web::post().to(live::resume))
+        .route("/live/{id:[0-9]+}/promote", web::post().to(live::promote))
         .route("/assets/{file}", web::get().to(assets::serve))
         .route("/login", web::get().to(sign_in::login_page))
         .route("/login", web::post().to(sign_in::log_in))

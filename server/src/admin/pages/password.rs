@@ -5,10 +5,11 @@ use maud::{Markup, html};
 use muster_api::rest::ChangePassword;
 
 use super::answer::{Page, PageAnswer, PageFailed, go_to};
-use super::forms::Posted;
+use super::forms::{Posted, send_button};
 use super::parts::shown;
 use super::visit::Visit;
 use crate::admin::AdminApi;
+use crate::fleet::access::Permission;
 use crate::fleet::{Error, Problem};
 
 pub(super) async fn page(api: Data<AdminApi>, visit: Visit) -> PageAnswer {
@@ -71,7 +72,8 @@ fn form(visit: &Visit, problems: &[Problem]) -> Markup {
                 input type="password" name="password_confirmation" autocomplete="new-password" required;
                 (problem("password_confirmation"))
             }
-            div.row { button.primary { "Change password" } }
+            // As any change is.
+            div.row { (send_button(visit, Permission::ManageUsers, "Change password")) }
         }
     }
 }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use muster_api::rest::{NewUser, Role, User, UserEdit};
 
 use super::answer::{self, Page, PageAnswer, PageFailed};
-use super::forms::Posted;
+use super::forms::{Posted, send_button};
 use super::layout::role;
 use super::packs::{listing, paged};
 use super::parts::{ago, cut, plural, shown};
@@ -62,9 +62,9 @@ fn table(visit: &Visit, users: &[User]) -> Markup {
                 td { (role(user.global_role)) @if user.api_only { " " span.chip { "API only" } } }
                 td.wide-only { (ago(user.created_at, visit.look.now)) }
                 td.n {
-                    @if user.id != visit.principal.user.id {
+                    @if user.id != visit.principal.user.id { @if visit.may(Permission::ManageUsers) {
                         a href={ "users/" (user.id) } { "Edit" } " · " a href={ "users/" (user.id) "/delete" } { "Delete" }
-                    } @else {
+                    } } @else {
                         span.muted { "you" }
                     }
                 }
@@ -106,7 +106,7 @@ fn add(visit: &Visit, form: &UserForm) -> Markup {
                     (problem("global_role"))
                 }
             }
-            div.row { button.primary { "Add user" } }
+            div.row { (send_button(visit, Permission::ManageUsers, "Add user")) }
         }
     }
 }

@@ -127,6 +127,16 @@ impl Visit {
     pub(super) fn may(&self, permission: Permission) -> bool {
         self.principal.is_offered(permission)
     }
+
+    /// Whether the role allows it, be it refused to all now or not.
+    pub(super) fn has(&self, permission: Permission) -> bool {
+        self.principal.may(permission).is_ok()
+    }
+
+    /// Why what this permission is for is refused to all now; `None` if it is not.
+    pub(super) fn why_closed(&self, permission: Permission) -> Option<String> {
+        self.principal.why_closed(permission)
+    }
 }
 
 impl FromRequest for Visit {

@@ -107,14 +107,14 @@ impl JobFile {
         Ok((Self { path, state: Mutex::new(state), end: watch::Sender::new(end) }, opened))
     }
 
-    pub fn claim(&self, host: i64, at: Moment, is_alone: bool) -> Claim {
+    pub fn claim(&self, host: i64, at: Moment, is_alone: bool, is_canary: bool) -> Claim {
         let mut state = lock(&self.state);
         let state = &mut *state;
         let id = host.cast_unsigned();
         if state.is_closed || state.settled.contains(id) || state.claimed.contains(id) {
             return Claim::Taken;
         }
-        if let Err(held) = state.pace.take(&mut state.due, at) {
+        if let Err(held) = state.pace.take(&mut state.due, at, is_canary) {
             return held;
         }
         state.claimed.insert(id);

@@ -95,8 +95,8 @@ impl LiveBus for MemoryBus {
         Box::pin(self.open_file(job, start))
     }
 
-    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, Claim> {
-        Box::pin(async move { Ok(self.file(job)?.claim(host, at, is_alone)) })
+    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool, is_canary: bool) -> BusFuture<'_, Claim> {
+        Box::pin(async move { Ok(self.file(job)?.claim(host, at, is_alone, is_canary)) })
     }
 
     fn pace(&self, job: JobKey, pace: LivePace) -> BusFuture<'_, bool> {

@@ -75,7 +75,7 @@ async fn events_are_kept_until_they_were_read() {
     let folder = tempfile::tempdir().unwrap();
     let bus = bus_in(folder.path());
     bus.open(JOB, checkpoint(0)).await.unwrap();
-    assert!(bus.claim(JOB, 7, Moment(5), true).await.unwrap().is_won());
+    assert!(bus.claim(JOB, 7, Moment(5), true, false).await.unwrap().is_won());
     assert!(bus.unclaim(JOB, 7).await.unwrap());
     assert!(bus.answer(JOB, 7, line(7).into(), b"note".to_vec(), soon()).await.unwrap());
     assert!(bus.answer(JOB, 8, Bytes::new(), Vec::new(), soon()).await.unwrap());
@@ -176,7 +176,7 @@ async fn an_answer_is_there_when_it_is_flushed_and_taken_back_when_it_cannot_be(
     assert!(first.outcome().await.is_err() && repeat.outcome().await.is_err(), "neither was kept");
     assert!(file.next_batch().is_none());
     assert_eq!(bus.read(JOB, 0, usize::MAX).await.unwrap(), kept);
-    assert!(bus.claim(JOB, 2, Moment(0), true).await.unwrap().is_won(), "the host has not answered");
+    assert!(bus.claim(JOB, 2, Moment(0), true, false).await.unwrap().is_won(), "the host has not answered");
     assert!(bus.answer(JOB, 2, b"{\"host_id\":2,\"n\":2}".to_vec().into(), Vec::new(), soon()).await.unwrap());
     let text = fs::read_to_string(folder.path().join("1.ndjson")).unwrap();
     assert_eq!(text, "{\"host_id\":1}\n{\"host_id\":2,\"n\":2}\n");
@@ -233,7 +233,7 @@ async fn a_stuck_disk_holds_up_answers_and_nothing_else() {
     });
     disk.read_u8().await.unwrap();
     // It is being written now, and cannot be until somebody reads on.
-    assert!(bus.claim(JOB, 2, Moment(0), true).await.unwrap().is_won());
+    assert!(bus.claim(JOB, 2, Moment(0), true, false).await.unwrap().is_won());
     assert!(bus.unclaim(JOB, 2).await.unwrap());
     assert!(bus.answer(JOB, 3, Bytes::new(), Vec::new(), soon()).await.unwrap(), "what needs no disk");
     assert_eq!(bus.events(JOB, EventPosition::default()).await.unwrap().events.len(), 3);
@@ -259,7 +259,7 @@ async fn a_file_is_read_once_whoever_gives_up() {
     let mut opening = bus.open(JOB, checkpoint(0));
     assert!(is_pending(&mut opening).await);
     drop(opening);
-    assert_eq!(bus.claim(JOB, 7, Moment(0), true).await, Err(BusError::Lost(1)), "nobody waits for it");
+    assert_eq!(bus.claim(JOB, 7, Moment(0), true, false).await, Err(BusError::Lost(1)), "nobody waits for it");
     let mut again = bus.open(JOB, checkpoint(0));
     assert!(is_pending(&mut again).await);
     // The first one gets a pipe, which is no file of results; the second one the file.

@@ -324,8 +324,8 @@ impl LiveBus for RedisBus {
         Box::pin(self.jobs.open(job, start))
     }
 
-    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool) -> BusFuture<'_, Claim> {
-        Box::pin(self.jobs.claim(job, ClaimStep { host, at, is_alone }))
+    fn claim(&self, job: JobKey, host: i64, at: Moment, is_alone: bool, is_canary: bool) -> BusFuture<'_, Claim> {
+        Box::pin(self.jobs.claim(job, ClaimStep { host, at, is_alone, is_canary }))
     }
 
     fn pace(&self, job: JobKey, pace: LivePace) -> BusFuture<'_, bool> {
@@ -333,8 +333,9 @@ impl LiveBus for RedisBus {
             let keys = [key(job, "meta"), key(job, "events")];
             let (event, tag) = tagged(&JobChange::Paced(pace));
             let (rate, changes) = (pace.rate.to_string(), pace.changes.to_string());
-            let paused = if pace.is_paused { "1" } else { "0" };
-            let arguments = [rate.as_bytes(), paused.as_bytes(), changes.as_bytes(), &event, tag.as_bytes()];
+            let [held, canaries] = [pace.is_held(), pace.is_for_canaries()].map(|is_so| if is_so { "1" } else { "0" });
+            let arguments =
+                [rate.as_bytes(), held.as_bytes(), changes.as_bytes(), &event, tag.as_bytes(), canaries.as_bytes()];
             self.jobs.decide("pace", &self.jobs.steps.pace, job, &keys, &arguments).await
         })
     }

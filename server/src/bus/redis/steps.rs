@@ -28,6 +28,7 @@ pub(super) struct ClaimStep {
     pub host: i64,
     pub at: Moment,
     pub is_alone: bool,
+    pub is_canary: bool,
 }
 
 /// An answer of a host. It holds the room that it takes.
@@ -89,19 +90,20 @@ impl Jobs {
         let mut pages = Pages::behind(vec![key(job, "meta"), key(job, "events")]);
         let now = steps.iter().map(|waiting| waiting.step.at.0).max().unwrap_or_default();
         let mut arguments = vec![now.to_string().into_bytes(), CLOCKS_DIFFER_US.to_string().into_bytes()];
-        for WaitingStep { step: ClaimStep { host, at, is_alone }, .. } in steps {
+        for WaitingStep { step: ClaimStep { host, at, is_alone, is_canary }, .. } in steps {
             let (page, bits) = pages.position(job, *host);
             let (event, tag) = tagged(&JobChange::Sent { host: *host, at: *at, is_alone: *is_alone });
-            arguments.extend([page.into_bytes(), bits.into_bytes(), event, tag.into_bytes()]);
+            let canary = if *is_canary { "1" } else { "0" };
+            arguments.extend([page.into_bytes(), bits.into_bytes(), event, tag.into_bytes(), canary.into()]);
         }
         let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
         let step = (Purpose::Job, "claim", &self.steps.claim);
         let (found, until, outcomes): (i64, i64, Vec<i64>) = self.step(step, job, &pages.keys, &arguments).await?;
         self.all_decided(job, found, outcomes.contains(&1))?;
-        let held = Claim::Held((until > 0).then_some(Moment(until)));
         let claim = |outcome| match outcome {
             1 => Claim::Won,
-            2 => held,
+            2 => Claim::Held(Some(Moment(until))),
+            3 => Claim::Held(None),
             _ => Claim::Taken,
         };
         Ok(outcomes.into_iter().map(claim).collect())

@@ -52,7 +52,7 @@ async fn a_job_that_an_older_node_has_opened_goes_on_with_its_answers() {
         let job = new_job(ID);
         open_as_older_node(&redis, now_us());
         answer_as_older_node(&redis);
-        assert_eq!(shared.bus.claim(job, 7, crate::clock::Moment(0), true).await, Err(BusError::Lost(ID)));
+        assert_eq!(shared.bus.claim(job, 7, crate::clock::Moment(0), true, false).await, Err(BusError::Lost(ID)));
         assert_eq!(shared.bus.open(job, start).await.unwrap(), Opened::Found);
         assert_eq!(shared.bus.read(job, 0, 100).await.unwrap().lines.len(), 1);
         assert!(!claim(&shared.bus, job, 7).await, "it has answered");
@@ -107,12 +107,12 @@ async fn a_paused_job_takes_what_an_older_node_claims_and_answers() {
     let shared = share(&redis.settings());
     let job = new_job(ID);
     shared.bus.open(job, Start::New).await.unwrap();
-    let pace = LivePace { rate: 5, is_paused: true, changes: 1 };
+    let pace = LivePace { rate: 5, is_paused: true, canaries_until: None, changes: 1 };
     assert!(shared.bus.pace(job, pace).await.unwrap());
     answer_as_older_node(&redis);
     append_as_older_node(&redis, "s8 0 0");
     redis.ask(&["bitfield", "{muster:live:9}:hosts:0", "set", "u2", "#8", "1"]);
-    assert_eq!(shared.bus.claim(job, 9, crate::clock::Moment(0), true).await, Ok(Claim::Held(None)));
+    assert_eq!(shared.bus.claim(job, 9, crate::clock::Moment(0), true, false).await, Ok(Claim::Held(None)));
     assert!(shared.bus.answer(job, 8, b"{}".to_vec().into(), Vec::new(), soon()).await.unwrap());
     assert!(!shared.bus.answer(job, 7, b"{}".to_vec().into(), Vec::new(), soon()).await.unwrap());
     let events = shared.bus.events(job, EventPosition::default()).await.unwrap().events;

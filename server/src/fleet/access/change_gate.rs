@@ -9,6 +9,7 @@ use super::Access;
 use super::freeze::{Freezes, Frozen, FrozenNow};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::fleet::documents::DocumentsNotice;
 use crate::fleet::{Error, Result};
 use crate::lock::lock;
 use crate::store::activities::{self, Actor};
@@ -27,6 +28,8 @@ const READ_ONLY: &str = "this server is read-only (server.read_only): nobody can
 pub(super) struct ChangeGate {
     is_read_only: bool,
     pub(super) freezes: Freezes,
+    /// The folder that documents come from, if that is so.
+    pub(super) documents: Option<Arc<DocumentsNotice>>,
     clock: Clock,
     refused: Mutex<HashMap<RefusedKind, RefusedChanges>>,
 }
@@ -48,7 +51,13 @@ pub(super) struct Attempt<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AttemptKind {
     Change,
+    /// Of what a documents folder holds.
+    Documents,
+    /// Of enroll secrets, which a documents folder may name.
+    Secrets,
     LiveQuery,
+    /// A decision on SQL of somebody else, which may be for a live query.
+    Approval,
 }
 
 /// What refuses changes.
@@ -57,6 +66,8 @@ enum Closed {
     ReadOnly,
     /// The window of this name.
     Frozen(Arc<str>),
+    /// Documents come from a folder alone.
+    Folder,
 }
 
 #[derive(Debug)]
@@ -68,28 +79,52 @@ struct RefusedChanges {
 impl ChangeGate {
     pub fn new(config: &Config, clock: Clock) -> Self {
         let (is_read_only, freezes) = (config.server.read_only, Freezes::new(&config.freeze));
-        Self { is_read_only, freezes, clock, refused: Mutex::default() }
+        let documents = DocumentsNotice::of(&config.documents);
+        Self { is_read_only, freezes, documents, clock, refused: Mutex::default() }
     }
 
     pub fn is_open(&self, kind: AttemptKind) -> bool {
-        !self.is_read_only && self.frozen(kind).is_none()
+        !self.is_read_only && self.frozen(kind).is_none() && self.folder_for(kind).is_none()
     }
 
     pub fn frozen(&self, kind: AttemptKind) -> Option<Arc<Frozen>> {
         let FrozenNow { changes, live_queries } = self.freezes.at(self.clock.now());
         match kind {
-            AttemptKind::Change => changes,
-            AttemptKind::LiveQuery => live_queries,
+            AttemptKind::Change | AttemptKind::Documents | AttemptKind::Secrets => changes,
+            AttemptKind::LiveQuery | AttemptKind::Approval => live_queries,
         }
     }
 
-    /// Why nothing is to be changed now, in a few words.
-    pub fn closed(&self) -> Option<String> {
+    /// Why nobody may do something now, as operators are told; `None` if it is allowed.
+    pub fn why_closed(&self, kind: AttemptKind) -> Option<String> {
         if self.is_read_only {
-            return Some("the server is read-only (server.read_only)".to_owned());
+            return Some(READ_ONLY.to_owned());
         }
-        let frozen = self.frozen(AttemptKind::Change)?;
-        Some(format!("the change freeze {:?} lasts until {}", frozen.window, frozen.until_there))
+        match self.frozen(kind) {
+            Some(frozen) => Some(self.why_frozen(&frozen, kind)),
+            None => self.folder_for(kind).map(DocumentsNotice::why_refused),
+        }
+    }
+
+    /// The folder that such changes have to go through, if that is so.
+    fn folder_for(&self, kind: AttemptKind) -> Option<&DocumentsNotice> {
+        let documents = self.documents.as_deref()?;
+        let is_in_folder = match kind {
+            AttemptKind::Documents => true,
+            AttemptKind::Secrets => documents.names_secrets(),
+            AttemptKind::Change | AttemptKind::LiveQuery | AttemptKind::Approval => false,
+        };
+        is_in_folder.then_some(documents)
+    }
+
+    /// What the server waits for before it changes something by itself, if nothing is to be changed now.
+    pub fn waits_for(&self) -> Option<String> {
+        if self.is_read_only {
+            return Some("server.read_only to be off: nothing is changed here until then".to_owned());
+        }
+        let frozen = self.frozen(AttemptKind::Documents)?;
+        let Frozen { window, until_there, .. } = &*frozen;
+        Some(format!("the end of the change freeze {window:?}, at {until_there}"))
     }
 
     /// # Errors
@@ -99,7 +134,10 @@ impl ChangeGate {
             return self.refuse(attempt, Closed::ReadOnly, READ_ONLY.to_owned());
         }
         match self.frozen(attempt.kind).filter(|_| !attempt.passes_freezes) {
-            None => Ok(()),
+            None => match self.folder_for(attempt.kind) {
+                None => Ok(()),
+                Some(documents) => self.refuse(attempt, Closed::Folder, documents.why_refused()),
+            },
             Some(frozen) => {
                 let why = self.why_frozen(&frozen, attempt.kind);
                 self.refuse(attempt, Closed::Frozen(Arc::clone(&frozen.window)), why)
@@ -110,8 +148,9 @@ impl ChangeGate {
     /// Why changes are refused, as operators are told, and what they can do.
     fn why_frozen(&self, frozen: &Frozen, kind: AttemptKind) -> String {
         let what = match kind {
-            AttemptKind::Change => "nothing can be changed",
+            AttemptKind::Change | AttemptKind::Documents | AttemptKind::Secrets => "nothing can be changed",
             AttemptKind::LiveQuery => "no live query can be started",
+            AttemptKind::Approval => "no SQL can be approved or denied",
         };
         let remedy = match self.freezes.allow_override {
             true => {
@@ -143,6 +182,16 @@ impl ChangeGate {
 }
 
 impl Access {
+    /// The folder that documents come from, if that is so.
+    pub fn documents(&self) -> Option<Arc<DocumentsNotice>> {
+        self.gate.documents.clone()
+    }
+
+    /// What the server waits for before it changes something by itself, if nothing is to be changed now.
+    pub(in crate::fleet) fn waits_for(&self) -> Option<String> {
+        self.gate.waits_for()
+    }
+
     /// Writes refused changes into the activities.
     ///
     /// # Errors
@@ -158,6 +207,7 @@ impl Access {
                 let count = refused.count;
                 let details = match by {
                     Closed::ReadOnly => json!({ "change": change, "count": count, "reason": "server.read_only" }),
+                    Closed::Folder => json!({ "change": change, "count": count, "reason": "documents.folder" }),
                     Closed::Frozen(window) => {
                         json!({ "change": change, "count": count, "reason": "freeze.windows", "window": window })
                     }

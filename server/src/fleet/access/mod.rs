@@ -95,11 +95,6 @@ impl Access {
         }
     }
 
-    /// Why nothing is to be changed now, in a few words.
-    pub(in crate::fleet) fn closed(&self) -> Option<String> {
-        self.gate.closed()
-    }
-
     /// Checks a password that `peer` sent and starts a session.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use muster_sql::GuardRole;
 use super::change_gate::{Attempt, AttemptKind, ChangeGate};
 use super::freeze::Frozen;
 use crate::clock::Moment;
+use crate::fleet::documents::DocumentsNotice;
 use crate::fleet::{Error, Result};
 use crate::store::activities::Actor;
 use crate::store::entity::users::{self, RoleWord};
@@ -77,7 +78,23 @@ impl Permission {
     }
 
     fn kind(self) -> AttemptKind {
-        if self == Self::RunLiveQueries { AttemptKind::LiveQuery } else { AttemptKind::Change }
+        match self {
+            Self::RunLiveQueries => AttemptKind::LiveQuery,
+            Self::WriteSchedule | Self::WriteConfig => AttemptKind::Documents,
+            Self::WriteSecrets => AttemptKind::Secrets,
+            Self::WriteHosts
+            | Self::ManageUsers
+            | Self::TakeCarves
+            | Self::ReadHosts
+            | Self::ReadQueries
+            | Self::ReadLabels
+            | Self::ReadPacks
+            | Self::ReadConfig
+            | Self::ReadSecrets
+            | Self::ReadCarves
+            | Self::ReadActivities
+            | Self::Debug => AttemptKind::Change,
+        }
     }
 
     /// As activities name it.
@@ -161,6 +178,15 @@ impl Principal {
         self.passes(permission)
     }
 
+    /// As [`Principal::may_change`], for steps of what documents have begun: no documents folder holds them.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn may_steer(&self, permission: Permission) -> Result<()> {
+        self.may(permission)?;
+        self.passes_as(permission.word(), AttemptKind::Change)
+    }
+
     /// As [`Principal::may_change`], or as [`Principal::may`] for what only tells what would change.
     ///
     /// # Errors
@@ -169,9 +195,30 @@ impl Principal {
         if dry_run { self.may(permission) } else { self.may_change(permission) }
     }
 
+    /// Whether this user may apply documents of some kind; which ones is asked for each.
+    ///
+    /// # Errors
+    /// As for [`Principal::may_write`].
+    pub(in crate::fleet) fn may_apply(&self, dry_run: bool) -> Result<()> {
+        self.may(Permission::WriteSchedule)?;
+        if dry_run { Ok(()) } else { self.passes_as(Permission::WriteSchedule.word(), AttemptKind::Change) }
+    }
+
     /// Whether this user may do it now, for pages: nothing is offered that would be refused.
     pub fn is_offered(&self, permission: Permission) -> bool {
         self.may(permission).is_ok() && (!permission.is_for_changes() || self.gate.is_open(permission.kind()))
+    }
+
+    /// Why nobody may do now what a permission is for, for pages that show it all the same; `None` if it is allowed.
+    pub fn why_closed(&self, permission: Permission) -> Option<String> {
+        self.gate.why_closed(permission.kind())
+    }
+
+    /// # Errors
+    /// [`Error::Forbidden`] to users who may not decide on SQL of others, and [`Error::Closed`] while nobody may.
+    pub(in crate::fleet) fn may_approve(&self) -> Result<()> {
+        self.may(Permission::RunLiveQueries)?;
+        self.passes_as("decide_approval", AttemptKind::Approval)
     }
 
     /// # Errors
@@ -186,6 +233,11 @@ impl Principal {
     /// As there.
     pub(super) fn passes_as(&self, change: &'static str, kind: AttemptKind) -> Result<()> {
         self.gate.pass(Attempt { actor: &self.actor(), change, kind, passes_freezes: self.passes_freezes })
+    }
+
+    /// The folder that documents come from, if that is so.
+    pub fn documents(&self) -> Option<&DocumentsNotice> {
+        self.gate.documents.as_deref()
     }
 
     /// The freeze of changes that is in force, if there is one.

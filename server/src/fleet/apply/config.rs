@@ -177,7 +177,7 @@ impl ApplyRun<'_> {
     }
 
     /// Records removed options, because hosts still have their values, and says what becomes of each.
-    async fn retire(&mut self, at: &str, stored: &Value, kept: &Value) -> Result<()> {
+    pub(super) async fn retire(&mut self, at: &str, stored: &Value, kept: &Value) -> Result<()> {
         let (old, new) = (self.built_in.chosen(stored), self.built_in.in_force(kept));
         if old.is_none() && new != self.built_in.options {
             self.warn_of_left_out(at, &new);

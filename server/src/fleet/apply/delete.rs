@@ -63,8 +63,8 @@ impl Applier {
             changes.extend(ignored.map(|document| document.change(Action::Ignored)));
             Ok(applied(changes, Vec::new(), dry_run))
         };
-        let (applied, hosts, _) = self.changes.make_and_count(principal, dry_run, change).await?;
-        Ok(Applied { hosts, ..applied })
+        let (applied, touched, _) = self.changes.make_and_count(principal, dry_run, change).await?;
+        Ok(Applied { hosts: touched.map(|touched| touched.hosts), ..applied })
     }
 }
 

@@ -31,7 +31,7 @@ pub(super) fn guarded(documents: &[Located], labels: &BTreeSet<String>) -> Vec<G
             }
             SpecDocument::Rollout(rollout) => {
                 let inner = guarded(&inner_documents(rollout), labels).into_iter();
-                all.extend(inner.map(|sql| GuardedSql { path: document.path(&sql.path), ..sql }));
+                all.extend(inner.map(|sql| GuardedSql { path: document.inner_path(&sql.path), ..sql }));
             }
             SpecDocument::Label(_)
             | SpecDocument::Pack(_)
@@ -48,13 +48,13 @@ pub(super) fn guarded(documents: &[Located], labels: &BTreeSet<String>) -> Vec<G
 /// Where the objects of documents stand.
 pub(super) fn paths(documents: &[Located]) -> DocumentPaths {
     let mut paths = DocumentPaths::default();
-    add_paths(&mut paths, "", documents);
+    add_paths(&mut paths, None, documents);
     paths
 }
 
-fn add_paths(paths: &mut DocumentPaths, below: &str, documents: &[Located]) {
+fn add_paths(paths: &mut DocumentPaths, below: Option<&Located>, documents: &[Located]) {
     for document in documents {
-        let root = format!("{below}{}", document.root());
+        let root = below.map_or_else(|| document.root(), |outer| outer.inner_path(&document.root()));
         match &document.spec {
             SpecDocument::Query(query) => paths.add(ObjectKind::Query, &query.name, root),
             SpecDocument::Label(label) => paths.add(ObjectKind::Label, &label.name, root),
@@ -67,7 +67,7 @@ fn add_paths(paths: &mut DocumentPaths, below: &str, documents: &[Located]) {
             SpecDocument::Options(options) => {
                 paths.add(ObjectKind::Config, "", in_spec(root, options.get("spec").is_some()));
             }
-            SpecDocument::Rollout(rollout) => add_paths(paths, &format!("{root}."), &inner_documents(rollout)),
+            SpecDocument::Rollout(rollout) => add_paths(paths, Some(document), &inner_documents(rollout)),
             SpecDocument::EnrollSecret(_) | SpecDocument::UserRoles(_) => {}
         }
     }

@@ -5,6 +5,7 @@ mod delete;
 mod doubts;
 mod expiry;
 mod fit;
+mod folder;
 mod foreign;
 mod guarded;
 mod labels;
@@ -15,6 +16,7 @@ mod queries;
 mod rollouts;
 mod schedules;
 mod secrets;
+mod unnamed;
 mod user_roles;
 
 use std::collections::{BTreeSet, HashSet};
@@ -24,17 +26,18 @@ use muster_api::spec::{DocumentKind, SpecDocument};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+pub use self::folder::FolderClaim;
 use self::foreign::Skipped;
 use self::guarded::{guarded, paths};
-
 use self::parse::{Located, ReadDocuments};
-use self::plans::{KeptPlan, Marks, PlannedOutcome, check_deletes};
+pub(in crate::fleet) use self::plans::MAX_DELETES;
+use self::plans::{KeptPlan, Marks, PlannedOutcome, RestsOn, check_deletes};
 use super::access::{Permission, Principal};
-use super::changes::{ChangedFields, Changes, Draft, ObjectChange, ObjectChanges, ObjectKind, content_mark};
+use super::changes::{ChangedFields, Changes, Draft, ObjectChange, ObjectChanges, ObjectKind, Touched, content_mark};
 use super::error::none_of;
 use super::hosts::LabelMoves;
 use super::packs::GLOBAL;
-use super::schedule::BuiltInOptions;
+use super::schedule::{BuiltInOptions, ChangedQuery};
 use super::specs::to_value;
 use super::{Error, Problem, Result, specs};
 use crate::clock::Moment;
@@ -58,6 +61,8 @@ pub struct ApplyWish {
     pub force: bool,
     /// Refuse to delete more objects than that.
     pub max_deletes: Option<u64>,
+    /// Delete what no document names.
+    pub delete_unnamed: bool,
 }
 
 /// What must not have changed since somebody looked.
@@ -66,13 +71,17 @@ struct Expected {
     /// The mark of the agent options.
     options_mark: Option<String>,
     plan: Option<KeptPlan>,
+    folder: Option<FolderClaim>,
 }
 
 /// What an apply has come to.
+#[derive(Default)]
 struct Ran {
     applied: Applied,
     compared: ChangedFields,
     outcome: PlannedOutcome,
+    /// Of a dry run: the scheduled queries that hosts would run otherwise.
+    queries: Vec<ChangedQuery>,
 }
 
 /// An apply in progress, inside its transaction.
@@ -84,12 +93,16 @@ struct ApplyRun<'a> {
     author_name: String,
     built_in: &'a BuiltInOptions,
     is_forced: bool,
+    /// Whether what no document names is deleted.
+    is_whole: bool,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
     skipped: Skipped,
     changes: Vec<(usize, Change)>,
     /// What the outcomes were worked out from, by their positions.
     marks: Marks,
+    /// The SQL that they run.
+    rests: RestsOn,
     /// What changes in objects, field by field.
     objects: ObjectChanges,
     /// As `objects`, for the last document of a kind of which there is one: whoever edits it looks before it is changed.
@@ -155,7 +168,7 @@ impl Applier {
     ) -> Result<OptionsEdit> {
         let read = move || parse::specs(DocumentKind::Options, vec![options]);
         let wish = ApplyWish { dry_run, ..ApplyWish::default() };
-        let expected = Expected { options_mark: mark, plan: None };
+        let expected = Expected { options_mark: mark, ..Expected::default() };
         let Ran { applied, compared, .. } = self.run(principal, read, expected, wish).await?;
         Ok(OptionsEdit { changed: compared, warnings: applied.warnings })
     }
@@ -183,25 +196,28 @@ impl Applier {
         expected: Expected,
         wish: ApplyWish,
     ) -> Result<Ran> {
-        let ApplyWish { dry_run, force, max_deletes } = wish;
+        let ApplyWish { dry_run, force, max_deletes, delete_unnamed } = wish;
         // Whatever there is to apply: all kinds need at least this.
-        principal.may_write(Permission::WriteSchedule, dry_run)?;
+        principal.may_apply(dry_run)?;
         // Not on a thread that answers agents: there may be thousands of documents.
         let mut read = tokio::task::spawn_blocking(read).await.map_err(|error| Error::Internal(Box::new(error)))?;
         for document in &read.located {
-            principal.may(permission(document.spec.kind()))?;
+            principal.may_write(permission(document.spec.kind()), dry_run)?;
             if let SpecDocument::Rollout(rollout) = &document.spec {
                 for kind in rollout.documents.iter().filter_map(|document| DocumentKind::parse(&document.kind)) {
-                    principal.may(permission(kind))?;
+                    principal.may_write(permission(kind), dry_run)?;
                 }
             }
+        }
+        if delete_unnamed {
+            unnamed::check(principal, &read, dry_run)?;
         }
         if read.located.is_empty() {
             none_of(read.problems.clone())?;
             // Nothing can change: changes of others need not wait.
             let warnings = read.warnings.iter().cloned().chain(read.skipped.clone().into_warnings()).collect();
             let applied = applied(read.ignored.clone(), warnings, dry_run);
-            return Ok(Ran { applied, compared: ChangedFields::default(), outcome: PlannedOutcome::default() });
+            return Ok(Ran { applied, ..Ran::default() });
         }
         read.warnings.extend(self.changes.check_schema(guarded(&read.located, &BTreeSet::new())).await?);
         self.changes.look_ahead(principal, |labels| guarded(&read.located, labels)).await?;
@@ -217,6 +233,7 @@ impl Applier {
                 author_id: principal.actor().id,
                 author_name: principal.actor().name,
                 is_forced: force,
+                is_whole: delete_unnamed,
                 problems: read.problems.clone(),
                 warnings: read.warnings.clone(),
                 skipped: read.skipped.clone(),
@@ -224,12 +241,18 @@ impl Applier {
                 ..ApplyRun::empty(draft.tx, draft.now, self.changes.built_in_options())
             };
             run.all(&read.located).await?;
+            if delete_unnamed {
+                unnamed::delete(&mut run, draft, &read).await?;
+            }
             none_of(without_consequences(std::mem::take(&mut run.problems), read.problems.len()))?;
             check_deletes(&run.changes, max_deletes)?;
-            let outcome = PlannedOutcome::of(&run.changes, &run.marks);
+            let outcome = PlannedOutcome::of(&run.changes, &run.marks, std::mem::take(&mut run.rests));
             if let Some(plan) = &expected.plan {
                 plan.check(&outcome)?;
                 store::plans::delete(draft.tx, plan.id).await?;
+            }
+            if let Some(folder) = &expected.folder {
+                folder.take(draft).await?;
             }
             if run.has_changes() {
                 let without_values = |change: &Change| Change { differences: Vec::new(), ..change.clone() };
@@ -239,6 +262,9 @@ impl Applier {
                 if let Some(plan) = &expected.plan {
                     details["plan"] = plan.id.into();
                 }
+                if let (Some(folder), Some(details)) = (&expected.folder, details.as_object_mut()) {
+                    details.extend(folder.details.clone());
+                }
                 draft.record("applied_documents", details);
             }
             draft.touched_hosts = run.touched_hosts;
@@ -246,12 +272,13 @@ impl Applier {
             draft.objects.append(run.objects);
             run.warnings.extend(run.skipped.into_warnings());
             let applied = applied(run.changes, run.warnings, dry_run);
-            Ok(Ran { applied, compared: run.compared, outcome })
+            Ok(Ran { applied, compared: run.compared, outcome, queries: Vec::new() })
         };
-        let (ran, hosts, said) = self.changes.make_and_count(principal, dry_run, apply).await?;
+        let (ran, touched, said) = self.changes.make_and_count(principal, dry_run, apply).await?;
+        let (hosts, queries) = touched.map(|Touched { hosts, queries }| (hosts, queries)).unzip();
         let mut applied = Applied { hosts, ..ran.applied };
         applied.warnings.extend(said.into_iter().map(field_error));
-        Ok(Ran { applied, ..ran })
+        Ok(Ran { applied, queries: queries.unwrap_or_default(), ..ran })
     }
 }
 
@@ -278,11 +305,13 @@ impl<'a> ApplyRun<'a> {
             author_name: String::new(),
             built_in,
             is_forced: false,
+            is_whole: false,
             problems: Vec::new(),
             warnings: Vec::new(),
             skipped: Skipped::default(),
             changes: Vec::new(),
             marks: Marks::default(),
+            rests: RestsOn::default(),
             objects: ObjectChanges::default(),
             compared: ChangedFields::default(),
             touched_hosts: BTreeSet::new(),
@@ -458,7 +487,7 @@ fn applied(mut changes: Vec<(usize, Change)>, warnings: Vec<Problem>, dry_run: b
     changes.sort_by_key(|(index, _)| *index);
     let warnings = warnings.into_iter().map(field_error);
     let changes = changes.into_iter().map(|(_, change)| change).collect();
-    Applied { dry_run, changes, hosts: None, warnings: warnings.collect() }
+    Applied { dry_run, changes, warnings: warnings.collect(), ..Applied::default() }
 }
 
 fn field_error(problem: Problem) -> FieldError {

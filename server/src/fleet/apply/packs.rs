@@ -1,10 +1,10 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use muster_api::rest::Action;
 use muster_api::spec::{PackQuery, PackSpec, PackTargets};
 use sea_orm::{Set, Unchanged};
 
-use super::{ApplyRun, Located, of_kind};
+use super::{ApplyRun, Located, of_kind, unnamed};
 use crate::fleet::packs::{check, check_not_global, row};
 use crate::fleet::{Result, path, scheduled, specs};
 use crate::store::case::ByName;
@@ -27,6 +27,7 @@ impl ApplyRun<'_> {
             self.warn_of_idle(document, spec, old);
             let spec = names.normal(spec, old);
             let action = self.note(document, (spec.id.unwrap_or_default(), &spec.name), old, &spec)?;
+            self.rests_on_sql(&spec, &names);
             if action == Action::Unchanged || !self.problems.is_empty() {
                 continue;
             }
@@ -40,14 +41,37 @@ impl ApplyRun<'_> {
 
     /// What packs may name, the documents of this apply included.
     pub(super) async fn pack_names(&self, documents: &[Located]) -> Result<PackNames> {
-        let queries = store::named::all::<entity::queries::Entity>(self.tx).await?;
-        let labels = store::named::all::<entity::labels::Entity>(self.tx).await?;
+        let applied_queries: ByName<()> = of_kind!(documents, Query).map(|(_, spec)| (spec.name.clone(), ())).collect();
+        let applied_labels: ByName<()> = of_kind!(documents, Label).map(|(_, spec)| (spec.name.clone(), ())).collect();
+        let mut queries = store::named::all::<entity::queries::Entity>(self.tx).await?;
+        let mut labels = store::named::all::<entity::labels::Entity>(self.tx).await?;
+        if self.is_whole {
+            // What is about to be deleted cannot be named.
+            queries.retain(|row| applied_queries.contains_key(&row.name));
+            labels.retain(|row| !unnamed::is_ours(row) || applied_labels.contains_key(&row.name));
+        }
+        let mut sql = HashMap::new();
+        let queries = queries.into_iter().map(|row| {
+            sql.insert(row.id, row.query);
+            (row.name, row.id)
+        });
         Ok(PackNames {
-            queries: queries.into_iter().map(|row| (row.name, row.id)).collect(),
-            applied_queries: of_kind!(documents, Query).map(|(_, spec)| (spec.name.clone(), ())).collect(),
+            queries: queries.collect(),
+            sql,
+            applied_queries,
             labels: labels.into_iter().map(|row| (row.name, row.id)).collect(),
-            applied_labels: of_kind!(documents, Label).map(|(_, spec)| (spec.name.clone(), ())).collect(),
+            applied_labels,
         })
+    }
+
+    /// Notes the SQL of saved queries that a pack runs: whoever planned the pack has seen it with that.
+    pub(super) fn rests_on_sql(&mut self, spec: &PackSpec, names: &PackNames) {
+        for query in &spec.queries {
+            let named = names.queries.named(&query.query);
+            if let Some((name, sql)) = named.and_then(|(name, id)| Some((name, names.sql.get(id)?))) {
+                self.rests.add_query(name, sql);
+            }
+        }
     }
 
     /// Reports queries and labels that a pack names and that are not there; `path` gives the path of each of its keys.
@@ -55,7 +79,8 @@ impl ApplyRun<'_> {
         for (position, query) in spec.queries.iter().enumerate() {
             if !names.has_query(&query.query) {
                 let path = path::member(&path::item(&path("queries"), position), "query");
-                self.problem(path, format!("cannot schedule unknown query {:?}", query.query));
+                let hint = if self.is_whole { "; no document has it" } else { "" };
+                self.problem(path, format!("cannot schedule unknown query {:?}{hint}", query.query));
             }
         }
         for (key, list) in spec.targets.lists() {
@@ -136,6 +161,8 @@ impl ApplyRun<'_> {
 /// What packs may name: queries and labels that are there, with their ids, and those that are applied with them.
 pub(super) struct PackNames {
     queries: ByName<i64>,
+    /// By the id of the query.
+    sql: HashMap<i64, String>,
     applied_queries: ByName<()>,
     labels: ByName<i64>,
     applied_labels: ByName<()>,

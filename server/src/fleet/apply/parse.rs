@@ -4,13 +4,15 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use muster_api::rest::{Action, Change};
-use muster_api::spec::{API_VERSION, DocumentKind, SpecDocument};
+use muster_api::spec::{API_VERSION, Document, DocumentKind, InlineRollout, SpecDocument};
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::doubts::doubts;
 use super::fit::Fit;
 use super::foreign::{Skipped, kind_name, why_kind, why_spec};
+use super::rollouts::may_roll_out;
+use crate::fleet::changes::content_mark;
 use crate::fleet::findings::{Findings, nearest};
 use crate::fleet::{Problem, path};
 use crate::store::case;
@@ -18,11 +20,19 @@ use crate::store::case;
 /// The keys of a document.
 const KEYS: [&str; 3] = ["apiVersion", "kind", "spec"];
 
+/// The key of a document that is to reach hosts in stages.
+const INLINE: &str = "rollout";
+
+/// Characters of the mark of contents in the names of their rollouts.
+const INLINE_MARK: usize = 8;
+
 /// A document and its position in the request.
 #[derive(Debug)]
 pub(super) struct Located {
     pub index: usize,
     pub spec: SpecDocument,
+    /// Whether it is the rollout of a document that has `rollout:` inside.
+    pub is_inline: bool,
 }
 
 impl Located {
@@ -33,7 +43,18 @@ impl Located {
 
     /// The path of a part of the spec.
     pub fn path(&self, path: &str) -> String {
-        format!("{}.{path}", self.root())
+        match self.is_inline {
+            true => format!("{}.{INLINE}.{path}", self.root()),
+            false => format!("{}.{path}", self.root()),
+        }
+    }
+
+    /// The path of something in the documents of a rollout, which has the path `inner` there.
+    pub fn inner_path(&self, inner: &str) -> String {
+        match inner.strip_prefix(&root(0)).filter(|_| self.is_inline) {
+            Some(rest) => format!("{}{rest}", self.root()),
+            None => format!("{}.{inner}", self.root()),
+        }
     }
 }
 
@@ -159,6 +180,9 @@ fn is_present(index: usize, kind: &str, spec: &Value, problems: &mut Vec<Problem
 impl ReadDocuments {
     fn add(&mut self, index: usize, kind: DocumentKind, mut spec: Value) {
         let at = root(index);
+        if let Some(rollout) = take_inline(kind, &mut spec) {
+            return self.add_inline(index, kind, spec, rollout);
+        }
         if let Some((key, why)) = why_spec(kind, &spec) {
             let what = format!("{} with {key}", kind.as_str());
             self.skipped.add_document(&what, name_of(&spec), &path::member(&at, key), why);
@@ -169,9 +193,24 @@ impl ReadDocuments {
         let found = &mut Findings { problems: &mut self.problems, warnings: &mut self.warnings };
         Fit { kind, found, skipped: &mut self.skipped }.fit(&at, &mut spec);
         match of_kind(&at, kind, spec) {
-            Ok(spec) => self.located.push(Located { index, spec }),
+            Ok(spec) => self.located.push(Located { index, spec, is_inline: false }),
             Err(problem) => self.problems.push(problem),
         }
+    }
+
+    /// Adds the rollout of a document that has `rollout:` inside.
+    fn add_inline(&mut self, index: usize, kind: DocumentKind, spec: Value, rollout: Value) {
+        let terms = match typed::<InlineRollout>(&path::member(&root(index), INLINE), rollout) {
+            Ok(terms) => terms,
+            Err(problem) => return self.problems.push(problem),
+        };
+        // Another version of the document is another rollout.
+        let mark = content_mark(&json!([kind.as_str(), spec, terms]));
+        let what = format!("{} {}", kind.as_str(), name_of(&spec));
+        let name = format!("{} {}", what.trim_end(), mark.get(..INLINE_MARK).unwrap_or(&mark));
+        let document = Document { api_version: API_VERSION.to_owned(), kind: kind.as_str().to_owned(), spec };
+        let spec = SpecDocument::Rollout(Box::new(terms.of(name, document)));
+        self.located.push(Located { index, spec, is_inline: true });
     }
 
     /// Notes a document that only Fleet knows what to do with, of which a warning tells.
@@ -220,6 +259,11 @@ impl ReadDocuments {
         }
         self.located = kept;
     }
+}
+
+/// Takes `rollout:` out of a document that can have it.
+fn take_inline(kind: DocumentKind, spec: &mut Value) -> Option<Value> {
+    may_roll_out(kind).then(|| spec.as_object_mut()?.remove(INLINE)).flatten().filter(|rollout| !rollout.is_null())
 }
 
 /// Puts today's words where older versions of Fleet have others: labels had a list of platforms.

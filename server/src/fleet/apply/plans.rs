@@ -2,7 +2,9 @@
 //!
 //! A plan keeps a mark of each outcome of its documents: what was there, and what becomes of it. Applying it goes the usual way,
 //! and works out the same marks in the transaction that writes: if one differs, nothing is changed. So whatever the documents
-//! touch is compared with what is there then, and nothing else.
+//! touch is compared with what is there then, with the SQL of saved queries that their packs and schedules name, and nothing else.
+
+mod shown;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Applier, ApplyWish, Expected, Ran, check_count, parse};
-use crate::fleet::access::{Permission, Principal};
+use crate::fleet::access::Principal;
+use crate::fleet::changes::content_mark;
 use crate::fleet::{Error, Result};
+use crate::store::entity::plans::Model;
 use crate::store::{self, plans};
 
 /// How long a plan can be applied.
@@ -21,6 +25,9 @@ const LIFETIME: Duration = Duration::from_secs(24 * 3600);
 
 /// Most objects that a refusal names.
 const NAMED: usize = 5;
+
+/// The path of the problem when too many objects would be deleted.
+pub(in crate::fleet) const MAX_DELETES: &str = "max_deletes";
 
 /// What outcomes were worked out from, by their positions.
 pub(super) type Marks = BTreeMap<usize, String>;
@@ -37,6 +44,17 @@ struct ObjectOutcome {
     mark: String,
 }
 
+/// The SQL of saved queries that packs and schedules of an apply run.
+#[derive(Debug, Default)]
+pub(super) struct RestsOn(BTreeSet<ObjectOutcome>);
+
+impl RestsOn {
+    pub fn add_query(&mut self, name: &str, sql: &str) {
+        let mark = format!("sql {}", content_mark(&Value::from(sql)));
+        self.0.insert(ObjectOutcome { kind: "query".to_owned(), name: name.to_owned(), mark });
+    }
+}
+
 /// A plan that is applied.
 #[derive(Debug)]
 pub(super) struct KeptPlan {
@@ -45,13 +63,13 @@ pub(super) struct KeptPlan {
 }
 
 impl PlannedOutcome {
-    pub fn of(changes: &[(usize, Change)], marks: &Marks) -> Self {
+    pub fn of(changes: &[(usize, Change)], marks: &Marks, rests: RestsOn) -> Self {
         let outcome = |(position, (_, change)): (usize, &(usize, Change))| {
             let mark = marks.get(&position).map(String::as_str).unwrap_or_default();
             let mark = format!("{}{mark}", word(change.action));
             ObjectOutcome { kind: change.kind.clone(), name: change.name.clone(), mark }
         };
-        Self(changes.iter().enumerate().map(outcome).collect())
+        Self(changes.iter().enumerate().map(outcome).chain(rests.0).collect())
     }
 }
 
@@ -107,7 +125,12 @@ pub(super) fn check_deletes(changes: &[(usize, Change)], most: Option<u64>) -> R
     let named = deleted.iter().take(NAMED).map(|change| object(&change.kind, &change.name));
     let named = named.collect::<Vec<_>>().join(", ");
     let reason = format!("is {most}, and more would be deleted ({} in all): {named}", deleted.len());
-    Err(Error::invalid("max_deletes", reason))
+    Err(Error::invalid(MAX_DELETES, reason))
+}
+
+/// Makes the error of a plan that cannot be read.
+fn unreadable(id: i64) -> impl Fn(serde_json::Error) -> Error {
+    move |error| Error::from(store::Error::Corrupt { table: "plans", key: id.to_string(), reason: error.to_string() })
 }
 
 impl Applier {
@@ -119,11 +142,21 @@ impl Applier {
         check_count(&documents)?;
         let text = serde_json::to_string(&documents).map_err(|error| Error::Internal(Box::new(error)))?;
         let wish = ApplyWish { dry_run: true, ..wish };
-        let Ran { applied, outcome, .. } =
+        let Ran { mut applied, outcome, queries, .. } =
             self.run(principal, move || parse::documents(documents), Expected::default(), wish).await?;
+        applied.costs = Box::pin(self.changes.predict(queries)).await?;
         let outcome = serde_json::to_string(&outcome).map_err(|error| Error::Internal(Box::new(error)))?;
         let author_email = principal.user.email.clone();
-        let plan = plans::NewPlan { author_email, is_forced: wish.force, outcome, documents: text };
+        let (shown, summary) = shown::texts(&applied)?;
+        let plan = plans::NewPlan {
+            author_email,
+            is_forced: wish.force,
+            deletes_unnamed: wish.delete_unnamed,
+            outcome,
+            documents: text,
+            shown,
+            summary,
+        };
         let now = self.changes.now();
         let expires_at = now.plus(LIFETIME);
         let id = self.changes.store().write(async |tx| {
@@ -141,24 +174,28 @@ impl Applier {
     /// [`Error::Outdated`] if it would change something else; [`Error::Invalid`] if there is no such plan; else as for
     /// [`Applier::apply`].
     pub async fn apply_plan(&self, principal: &Principal, id: i64, wish: ApplyWish) -> Result<Applied> {
-        principal.may_write(Permission::WriteSchedule, wish.dry_run)?;
+        principal.may_apply(wish.dry_run)?;
         let found = plans::get(self.changes.reader(), id, self.changes.now()).await?;
         let plan = found.ok_or_else(|| {
             let hours = LIFETIME.as_secs() / 3600;
             Error::invalid(
                 "plan",
                 format!(
-                    "there is no plan {id}: it was applied, is older than {hours} hours, or made room for newer ones"
+                    "there is no plan {id}: it was applied, is older than {hours} hours, or made room for newer ones; see fleetctl plan \
+                     list"
                 ),
             )
         })?;
-        let unreadable = |error: serde_json::Error| {
-            Error::from(store::Error::Corrupt { table: "plans", key: id.to_string(), reason: error.to_string() })
-        };
-        let documents: Vec<Value> = serde_json::from_str(&plan.documents).map_err(unreadable)?;
-        let outcome = serde_json::from_str(&plan.outcome).map_err(unreadable)?;
-        let expected = Expected { options_mark: None, plan: Some(KeptPlan { id, outcome }) };
-        let wish = ApplyWish { force: plan.is_forced, ..wish };
+        self.apply_kept(principal, plan, wish).await
+    }
+
+    async fn apply_kept(&self, principal: &Principal, plan: Model, wish: ApplyWish) -> Result<Applied> {
+        let id = plan.id;
+        let unreadable = unreadable(id);
+        let documents: Vec<Value> = serde_json::from_str(&plan.documents).map_err(&unreadable)?;
+        let outcome = serde_json::from_str(&plan.outcome).map_err(&unreadable)?;
+        let expected = Expected { plan: Some(KeptPlan { id, outcome }), ..Expected::default() };
+        let wish = ApplyWish { force: plan.is_forced, delete_unnamed: plan.deletes_unnamed, ..wish };
         Ok(self.run(principal, move || parse::documents(documents), expected, wish).await?.applied)
     }
 
@@ -185,7 +222,7 @@ mod tests {
             })
             .collect();
         let marks = (0..).zip(objects).map(|(index, (.., mark))| (index, (*mark).to_owned())).collect();
-        PlannedOutcome::of(&changes, &marks)
+        PlannedOutcome::of(&changes, &marks, RestsOn::default())
     }
 
     #[test]

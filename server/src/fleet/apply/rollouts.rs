@@ -1,7 +1,7 @@
 //! Begins rollouts. Their documents are applied to see what they change, and taken back: the row of the rollout holds both versions.
 
 use muster_api::rest::Action;
-use muster_api::spec::{DocumentKind, RolloutSpec, SpecDocument};
+use muster_api::spec::{DocumentKind, RolloutSpec};
 use serde_json::Value;
 
 use super::parse::ReadDocuments;
@@ -37,7 +37,9 @@ impl ApplyRun<'_> {
         let same_name = store::rollouts::by_name(self.tx, &spec.name).await?;
         if let Some(earlier) = &same_name {
             let is_same = serde_json::from_str(&earlier.document).is_ok_and(|earlier: Value| earlier == value);
-            if is_same || is_open(earlier) {
+            // One inside of a document began with what was there then: done once, the document may be changed again since.
+            let is_over = document.is_inline && earlier.state == RolloutStateWord::Done;
+            if (is_same || is_open(earlier)) && !is_over {
                 self.rollout_again(document, spec, earlier, is_same);
                 return Ok(());
             }
@@ -88,8 +90,8 @@ impl ApplyRun<'_> {
         let values: Vec<Value> = spec.documents.iter().map(to_value).collect::<Result<_>>()?;
         let read = parse::documents(values);
         let known = self.problems.len();
-        for inner in read.located.iter().filter(|inner| !may_roll_out(&inner.spec)) {
-            let at = path::member(&path::item(&at, inner.index), "kind");
+        for inner in read.located.iter().filter(|inner| !may_roll_out(inner.spec.kind())) {
+            let at = document.inner_path(&path::member(&path::item("documents", inner.index), "kind"));
             self.problem(
                 at,
                 "a rollout changes queries, packs, the global_schedule and options; apply others before it",
@@ -105,6 +107,10 @@ impl ApplyRun<'_> {
         if self.problems.len() > known {
             return Ok(None);
         }
+        if change.is_empty() && document.is_inline {
+            self.outcome(document.index, DocumentKind::Rollout, &spec.name, Action::Unchanged);
+            return Ok(None);
+        }
         if change.is_empty() {
             self.problem(at, "changes nothing that hosts run: what it says is so already, or no pack schedules it");
             return Ok(None);
@@ -113,8 +119,7 @@ impl ApplyRun<'_> {
     }
 
     async fn apply_inner(&mut self, document: &Located, read: ReadDocuments) -> Result<()> {
-        let root = document.root();
-        let outer = |problem: Problem| Problem { path: format!("{root}.{}", problem.path), reason: problem.reason };
+        let outer = |problem: Problem| Problem { path: document.inner_path(&problem.path), reason: problem.reason };
         let mut inner = ApplyRun {
             author_id: self.author_id,
             is_forced: self.is_forced,
@@ -124,7 +129,7 @@ impl ApplyRun<'_> {
             ..ApplyRun::empty(self.tx, self.now, self.built_in)
         };
         // Of the kinds that may not be rolled out none is applied.
-        let located: Vec<Located> = read.located.into_iter().filter(|inner| may_roll_out(&inner.spec)).collect();
+        let located: Vec<Located> = read.located.into_iter().filter(|inner| may_roll_out(inner.spec.kind())).collect();
         Box::pin(inner.all(&located)).await?;
         let warnings = inner.warnings.into_iter().chain(inner.skipped.into_warnings());
         self.warnings.extend(warnings.map(outer));
@@ -165,16 +170,14 @@ impl ApplyRun<'_> {
 /// The documents that a rollout is to apply, as far as they can be read; what is wrong with others is said when it begins.
 pub(super) fn inner_documents(spec: &RolloutSpec) -> Vec<Located> {
     let values = spec.documents.iter().take(MAX_DOCUMENTS).filter_map(|document| serde_json::to_value(document).ok());
-    parse::documents(values.collect()).located.into_iter().filter(|inner| may_roll_out(&inner.spec)).collect()
+    parse::documents(values.collect()).located.into_iter().filter(|inner| may_roll_out(inner.spec.kind())).collect()
 }
 
 fn is_open(row: &Model) -> bool {
     matches!(row.state, RolloutStateWord::Running | RolloutStateWord::Paused)
 }
 
-fn may_roll_out(spec: &SpecDocument) -> bool {
-    matches!(
-        spec.kind(),
-        DocumentKind::Query | DocumentKind::Pack | DocumentKind::GlobalSchedule | DocumentKind::Options
-    )
+/// Whether a rollout can change documents of a kind.
+pub(super) fn may_roll_out(kind: DocumentKind) -> bool {
+    matches!(kind, DocumentKind::Query | DocumentKind::Pack | DocumentKind::GlobalSchedule | DocumentKind::Options)
 }

@@ -4,10 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use muster_api::rest::Action;
-use muster_api::spec::{DocumentKind, GlobalScheduleSpec, PackQuery, PackSpec, QueryDocument, QueryLogging};
+use muster_api::spec::{
+    DocumentKind, GlobalScheduleSpec, PackQuery, PackSpec, QueryDocument, QueryLogging, SpecDocument,
+};
 use serde_json::json;
 
 use super::packs::{PackNames, no_such_label};
+use super::unnamed::{UNNAMED, rolled_out};
 use super::{ApplyRun, Located, of_kind, to_value};
 use crate::fleet::changes::{ObjectChange, ObjectKind};
 use crate::fleet::hosts::ALL_HOSTS;
@@ -64,7 +67,7 @@ impl ApplyRun<'_> {
         for (document, spec) in idle {
             self.skip_idle_keys(document, spec);
         }
-        if whole.is_none() && scheduling.is_empty() {
+        if whole.is_none() && scheduling.is_empty() && !self.is_whole {
             return Ok(());
         }
         let names = self.pack_names(documents).await?;
@@ -78,9 +81,11 @@ impl ApplyRun<'_> {
             check(|key| document.path(key), global, &mut self.problems, &mut self.warnings);
             self.check_references(|key| document.path(key), &global.clone(), &names);
         }
-        self.put_into(&own, whole.is_some(), &mut wanted);
+        let is_rolled_out = |document: &Located| matches!(&document.spec, SpecDocument::GlobalSchedule(_));
+        let has_document = whole.is_some() || self.is_whole && rolled_out(documents).iter().any(is_rolled_out);
+        self.put_into(&own, has_document, &mut wanted);
         // Outcomes stand with the document that is the reason.
-        let first_own = own.first().map(|own| own.document.index);
+        let first_own = own.first().map(|own| own.document.index).or(self.is_whole.then_some(UNNAMED));
         // Packs that go make room for others of the same name in other case.
         let (gone, kept): (Vec<_>, Vec<_>) =
             wanted.into_iter().partition(|(name, spec)| spec.queries.is_empty() && name != GLOBAL);
@@ -264,8 +269,9 @@ impl ApplyRun<'_> {
         }
         let mut placed = HashSet::new();
         for (name, pack) in wanted.iter_mut() {
+            let keeps_others = !self.is_whole || has_document && name == GLOBAL;
             pack.queries.retain_mut(|query| {
-                let Some(own) = by_name.get(query.scheduled_name()) else { return true };
+                let Some(own) = by_name.get(query.scheduled_name()) else { return keeps_others };
                 let here = own.wanted.as_ref().filter(|(schedule, _)| schedule.pack == *name);
                 if let Some((_, wanted)) = here {
                     query.clone_from(wanted);
@@ -317,6 +323,10 @@ impl ApplyRun<'_> {
         } else {
             self.note_as(index, DocumentKind::Pack, (id, &spec.name), old, spec)?
         };
+        self.rests_on_sql(spec, names);
+        if is_global && index == UNNAMED && action == Action::Changed {
+            self.as_deleted("");
+        }
         if action == Action::Unchanged || !self.problems.is_empty() {
             return Ok(());
         }

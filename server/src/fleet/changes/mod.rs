@@ -6,25 +6,28 @@
 //! dry run does the same and rolls back; it publishes nothing, and neither does an attempt that is rolled back and
 //! retried.
 
+mod burdens;
 mod fields;
 mod objects;
+mod predicted;
 mod rollouts;
 mod sizes;
+mod touched;
 
 pub use fields::{ChangedFields, FieldChange, content_mark};
 use objects::SavedSql;
 pub use objects::{ObjectChange, ObjectChanges, ObjectKind};
+pub use touched::Touched;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use muster_api::rest::{PlatformHosts, TouchedHosts};
 use serde_json::Value;
 
 use super::access::{Permission, Principal};
 use super::guard::{DocumentPaths, GuardedSql, TableGuard, Verdict, Views, views_of};
 use super::hosts::{Hosts, LabelMoves};
-use super::schedule::{BuiltInOptions, Plan, PlanDifference, Schedule};
+use super::schedule::{BuiltInOptions, Plan, Schedule};
 use super::statistics::Statistics;
 use super::{Error, Problem, Result};
 use crate::bus::{ChangeEvent, Notifier};
@@ -143,7 +146,7 @@ impl Changes {
     /// # Errors
     /// As for [`TableGuard::judge`].
     pub(super) async fn judge(&self, principal: &Principal, asked: Vec<GuardedSql>) -> Result<Vec<Problem>> {
-        Ok(self.guard.judge(principal, views_of(&self.schedule.plan()), asked).await?.into_said()?.warnings)
+        Ok(self.guard.judge(principal, views_of(&self.schedule.plan()), asked, true).await?.into_said()?.warnings)
     }
 
     pub(super) fn built_in_options(&self) -> &BuiltInOptions {
@@ -230,8 +233,8 @@ impl Changes {
         Ok((value, warnings))
     }
 
-    /// As [`Changes::make_and_warn`]; a dry run also counts the hosts whose config would change. Hosts are looked at after the
-    /// transaction. There is no number while hosts are still being read.
+    /// As [`Changes::make_and_warn`]; a dry run also counts the hosts whose config would change, and tells which queries they would
+    /// run otherwise. Hosts are looked at after the transaction. Nothing is told while they are still being read.
     ///
     /// # Errors
     /// As for [`Changes::make`].
@@ -240,35 +243,16 @@ impl Changes {
         principal: &Principal,
         dry_run: bool,
         change: F,
-    ) -> Result<(T, Option<TouchedHosts>, Vec<Problem>)>
+    ) -> Result<(T, Option<Touched>, Vec<Problem>)>
     where
         F: AsyncFn(&mut Draft<'_>) -> Result<T>,
     {
         let Attempted { value, dry, warnings } = self.attempt(principal, dry_run, change).await?;
         let touched = match dry {
-            Some(dry) if self.hosts.directory.is_loaded() => Some(self.touched(&dry.plan, dry.label_moves).await?),
+            Some(dry) if self.hosts.directory.is_loaded() => Some(self.touched(dry.plan, dry.label_moves).await?),
             _ => None,
         };
         Ok((value, touched, warnings))
-    }
-
-    /// Counts the hosts that would get another config by a plan than by the current one.
-    async fn touched(&self, plan: &Plan, label_moves: LabelMoves) -> Result<TouchedHosts> {
-        let current = self.schedule.plan();
-        let hosts = self.hosts.current_directory().await?.alike(label_moves).await?;
-        let mut difference = PlanDifference::between(&current, plan);
-        let mut touched = TouchedHosts::default();
-        let mut platforms: BTreeMap<String, u64> = BTreeMap::new();
-        for alike in hosts {
-            touched.total += alike.count;
-            if difference.changes(&alike.before, &alike.after) {
-                touched.changed += alike.count;
-                *platforms.entry(alike.before.platform.to_string()).or_default() += alike.count;
-            }
-        }
-        let by_platform = |(platform, hosts_count)| PlatformHosts { platform, hosts_count };
-        touched.platforms = platforms.into_iter().map(by_platform).collect();
-        Ok(touched)
     }
 
     /// What the table guard says of a draft, whose plan is `after`.
@@ -277,6 +261,7 @@ impl Changes {
         principal: &Principal,
         draft: &mut Draft<'_>,
         after: &Plan,
+        dry_run: bool,
     ) -> std::result::Result<Verdict, Stop<T>> {
         let current = self.schedule.plan();
         let before = if current.generation + 1 == after.generation {
@@ -294,7 +279,7 @@ impl Changes {
             asked.push(GuardedSql::saved(sql, path));
         }
         let views = views_of(after);
-        let known = self.guard.judge_known(principal, views.clone(), asked.clone()).await?;
+        let known = self.guard.judge_known(principal, views.clone(), asked.clone(), dry_run).await?;
         known.ok_or(Stop::Unjudged(views, asked))
     }
 
@@ -385,7 +370,7 @@ impl Changes {
                     sizes::check(&self.schedule, &plan, &assignments)?;
                 }
                 if !draft.is_undoing && !draft.is_judged {
-                    let mut verdict = self.guard(principal, &mut draft, &plan).await?;
+                    let mut verdict = self.guard(principal, &mut draft, &plan, dry_run).await?;
                     *lock(&requests) = std::mem::take(&mut verdict.requests);
                     warnings = verdict.into_said()?.warnings;
                 }

@@ -4,7 +4,7 @@
 //! that reads something else by now needs a new approval, and so does anybody else. An approval counts for a day from when it
 //! was asked for, so that nothing is left open behind people.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ pub(in crate::fleet) struct NewApproval {
     sql_use: &'static str,
     sql: String,
     findings: Vec<String>,
+    /// Names of the rules that are about it.
+    rules: BTreeSet<String>,
 }
 
 impl NewApproval {
@@ -81,7 +83,8 @@ impl NewApproval {
             mark
         });
         let findings = judged.findings.iter().map(|finding| text_of(finding, &asked.about)).collect();
-        Some(Self { mark, sql_use: use_word(asked.sql_use), sql: asked.sql.clone(), findings })
+        let rules = judged.findings.iter().filter_map(|finding| finding.rule.clone()).collect();
+        Some(Self { mark, sql_use: use_word(asked.sql_use), sql: asked.sql.clone(), findings, rules })
     }
 
     /// What names it.
@@ -102,6 +105,7 @@ impl NewApproval {
             decided_by: Set(None),
             decided_at: Set(Moment::NEVER),
             findings: Set(json!(self.findings).to_string()),
+            rules: Set(Some(json!(self.rules).to_string())),
             query: Set(self.sql.clone()),
         }
     }
@@ -184,7 +188,7 @@ impl TableGuard {
     /// [`Error::NotFound`], also when it is over; [`Error::Invalid`] for one's own request and for one that was decided otherwise;
     /// [`Error::Forbidden`] to users who may not decide.
     pub async fn decide_approval(&self, principal: &Principal, wanted: &str, is_granted: bool) -> Result<Approval> {
-        principal.may_change(Permission::RunLiveQueries)?;
+        principal.may_approve()?;
         let wanted = wanted.to_ascii_lowercase();
         let missing = || Error::NotFound { kind: "Approval", key: wanted.clone() };
         if wanted.len() < SHORTEST_KEY || !wanted.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -242,6 +246,7 @@ fn show(row: Model) -> Approval {
         query: row.query,
         sql_use: row.sql_use,
         findings: serde_json::from_str(&row.findings).unwrap_or_default(),
+        rules: row.rules.as_deref().and_then(|rules| serde_json::from_str(rules).ok()).unwrap_or_default(),
         asked_by: row.asked_by,
         asked_at: row.asked_at.to_utc(),
         expires_at: row.expires_at.to_utc(),

@@ -12,16 +12,18 @@
 //! kept until the guard, the tables or the views change; a guard that warns asks it only about texts that name a table of
 //! a rule.
 
+mod alike;
 mod approvals;
 mod decisions;
 mod file;
+mod labels;
 mod lacks;
 mod planned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use muster_sql::{AgentTables, Effect, GuardFinding, GuardMode, GuardRole, SqlKind};
@@ -32,6 +34,7 @@ pub(in crate::fleet) use self::planned::{DocumentPaths, views_of};
 
 use self::decisions::Decisions;
 use self::file::{GuardFile, ReadGuard};
+use self::labels::MissingLabels;
 use super::access::Principal;
 use super::schedule::Plan;
 use super::schema::AgentSchemas;
@@ -111,6 +114,7 @@ pub struct TableGuard {
     schemas: Arc<AgentSchemas>,
     decisions: Arc<Decisions>,
     judging: Arc<Semaphore>,
+    missing_labels: Mutex<MissingLabels>,
     metrics: Arc<Metrics>,
 }
 
@@ -135,7 +139,8 @@ impl TableGuard {
         metrics: Arc<Metrics>,
     ) -> anyhow::Result<Self> {
         let (decisions, judging) = (Arc::default(), Arc::new(Semaphore::new(JUDGING_AT_ONCE)));
-        Ok(Self { file: GuardFile::load(path)?, store, clock, schemas, decisions, judging, metrics })
+        let (file, missing_labels) = (GuardFile::load(path)?, Mutex::default());
+        Ok(Self { file, store, clock, schemas, decisions, judging, missing_labels, metrics })
     }
 
     /// Reads the file again; one that is wrong changes nothing.
@@ -164,7 +169,7 @@ impl TableGuard {
         planned::planned_anew(&self.file.guard().guard, before, after, paths)
     }
 
-    /// Judges SQL of a user. `views` are those of the agent options, one set for each kind of hosts.
+    /// Judges SQL of a user. `views` are those of the agent options, one set for each kind of hosts. A dry run asks nobody for approval.
     ///
     /// # Errors
     /// When the database does not answer, and there is something to be said.
@@ -173,9 +178,10 @@ impl TableGuard {
         principal: &Principal,
         views: Vec<Views>,
         asked: Vec<GuardedSql>,
+        dry_run: bool,
     ) -> Result<Verdict> {
         let judged = self.decide(principal, views, asked).await?;
-        self.verdict(principal, judged).await
+        self.verdict(principal, judged, dry_run).await
     }
 
     /// Judges SQL of which all is known: no transaction waits for SQLite. `None` if something is not.
@@ -187,6 +193,7 @@ impl TableGuard {
         principal: &Principal,
         views: Vec<Views>,
         asked: Vec<GuardedSql>,
+        dry_run: bool,
     ) -> Result<Option<Verdict>> {
         let Some((basis, asked)) = self.basis(views, asked).await? else { return Ok(Some(Verdict::default())) };
         let role = principal.guard_role();
@@ -194,15 +201,20 @@ impl TableGuard {
             return Ok(None);
         }
         let judged = asked.into_iter().map(|asked| (self.decisions.judge(&basis, role, &asked), asked)).collect();
-        self.verdict(principal, judged).await.map(Some)
+        self.verdict(principal, judged, dry_run).await.map(Some)
     }
 
-    async fn verdict(&self, principal: &Principal, judged: Vec<(decisions::Judged, GuardedSql)>) -> Result<Verdict> {
+    async fn verdict(
+        &self,
+        principal: &Principal,
+        judged: Vec<(decisions::Judged, GuardedSql)>,
+        dry_run: bool,
+    ) -> Result<Verdict> {
         let requests: Vec<Option<NewApproval>> =
             judged.iter().map(|(judged, asked)| NewApproval::of(principal, judged, asked)).collect();
         let wanted: Vec<NewApproval> = requests.iter().flatten().cloned().collect();
         let decided = self.decided_approvals(&wanted).await?;
-        let mut verdict = Verdict::default();
+        let mut verdict = Verdict { dry_run, ..Verdict::default() };
         for ((judged, asked), request) in judged.into_iter().zip(requests) {
             let decided = request.as_ref().and_then(|request| decided.get(&request.mark));
             self.count(principal, &judged, &asked);
@@ -316,8 +328,9 @@ impl TableGuard {
 pub(in crate::fleet) struct Verdict {
     problems: Vec<Problem>,
     said: GuardSaid,
-    /// What a second person is to be asked for.
+    /// What a second person is to be asked for; nothing in a dry run.
     pub requests: Vec<NewApproval>,
+    dry_run: bool,
 }
 
 impl Verdict {
@@ -338,6 +351,7 @@ impl Verdict {
     ) {
         self.said.limits = self.said.limits.least(judged.limits);
         let key = request.as_ref().map(|request| request.key().to_owned());
+        let is_asked = decided.is_some() || (!self.dry_run && self.requests.len() < approvals::MAX_AT_ONCE);
         for finding in &judged.findings {
             let mut text = text_of(finding, &asked.about);
             let mut is_refused = finding.effect >= Effect::NeedsApproval;
@@ -348,7 +362,14 @@ impl Verdict {
                         let _ = write!(text, "; {by} has approved it");
                     }
                     Some((ApprovalWord::Denied, by)) => {
-                        let _ = write!(text, "; {by} has denied it");
+                        let _ = write!(
+                            text,
+                            "; {by} has denied it, and nobody is asked again before the day is over: talk to {by}, or change the SQL"
+                        );
+                    }
+                    // Nobody finds a request under a key that is not there.
+                    Some((ApprovalWord::Open | ApprovalWord::Unknown(_), _)) | None if !is_asked => {
+                        text += "; nobody is asked for approval yet: that is done when the change is made, not when it is tried or planned";
                     }
                     Some((ApprovalWord::Open | ApprovalWord::Unknown(_), _)) | None => {
                         let _ = write!(
@@ -363,7 +384,7 @@ impl Verdict {
                 list.push(Problem::new(asked.path.clone(), text));
             }
         }
-        if decided.is_none() && self.requests.len() < approvals::MAX_AT_ONCE {
+        if decided.is_none() && is_asked {
             self.requests.extend(request);
         }
     }

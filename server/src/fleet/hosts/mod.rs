@@ -39,7 +39,7 @@ pub use builtin_labels::ensure as ensure_builtin_labels;
 pub use builtin_labels::{ALL_HOSTS, BUILTIN, BuiltinLabel, Family, HostSystem, means_platform};
 pub use delete::{DELETED_AT_ONCE, StillSo};
 pub use details::set as set_details;
-pub use directory::{AskableHost, Directory, LabelMoves, OnlineTally, SideHosts, TargetGroups};
+pub use directory::{AlikeHosts, AskableHost, Directory, LabelMoves, OnlineTally, SideHosts, TargetGroups};
 #[cfg(test)]
 pub(in crate::fleet) use enroll::empty_row;
 pub use expiry::{HOST_EXPIRY, HostExpiry};

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use roaring::RoaringTreemap;
 
 use super::Hosts;
-use super::directory::{AskableHost, Directory, FEW, OnlineTally, TargetGroups};
+use super::directory::{AskableHost, Directory, FEW, OnlineTally, SpreadGroup, TargetGroups, in_turn};
 use crate::clock::Moment;
 use crate::fleet::Result;
 use crate::fleet::schema::AgentGroup;
@@ -83,6 +83,23 @@ impl Hosts {
     pub(in crate::fleet) async fn group_sizes(&self, targets: TargetGroups) -> Result<BTreeMap<AgentGroup, u64>> {
         self.bring_in(targets.hosts.clone()).await?;
         self.current_directory().await?.group_sizes(targets).await
+    }
+
+    /// Of each platform and version that these hosts have, `most` hosts, other ones each time, online ones first; the largest
+    /// groups first.
+    ///
+    /// # Errors
+    /// When the directory is not loaded yet.
+    pub(in crate::fleet) async fn spread(&self, hosts: RoaringTreemap, most: usize) -> Result<Vec<SpreadGroup>> {
+        self.directory.spread(hosts, most, self.clock.now()).await
+    }
+
+    /// So many of these hosts, of all platforms and versions in turn.
+    ///
+    /// # Errors
+    /// As for [`Hosts::spread`].
+    pub(in crate::fleet) async fn some_of_each(&self, hosts: RoaringTreemap, count: usize) -> Result<RoaringTreemap> {
+        Ok(in_turn(&self.spread(hosts, count).await?, count))
     }
 
     /// Online hosts of agent groups, `most` of each, other ones each time; without those that are left out of

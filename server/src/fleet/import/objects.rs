@@ -21,7 +21,7 @@ use crate::store::{self, activities, object_changes, settings};
 /// How often documents are tried without what was refused before: each time something else may come to light.
 const ATTEMPTS: usize = 8;
 
-const DRY_RUN: ApplyWish = ApplyWish { dry_run: true, force: false, max_deletes: None };
+const DRY_RUN: ApplyWish = ApplyWish { dry_run: true, force: false, max_deletes: None, delete_unnamed: false };
 
 impl Importer {
     /// Applies documents, without what this server refuses and what was changed here.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use muster_api::rest::{LiveStatus, TargetState};
 
+use super::canaries::AskedCare;
 use super::notes::JobEnding;
 use super::operate::BeginOptions;
 use super::{Ask, Job, Live, Selection};
@@ -71,7 +72,8 @@ impl Live {
         let hosts = self.selected(selection).await?;
         let until = self.clock.now().plus(WATCH_WITHIN);
         let deadline = DEADLINE.min(self.config.max_deadline);
-        let options = BeginOptions { deadline, rate: self.rate(None)?, watched_until: Some(until) };
+        let care = self.care(principal, AskedCare::default())?;
+        let options = BeginOptions { deadline, rate: self.rate(None)?, watched_until: Some(until), care };
         self.begin(principal, question, &hosts, options).await
     }
 

@@ -44,6 +44,11 @@ fn row(id: i64, now: Moment) -> Model {
         rate: 0,
         is_paused: false,
         pace_changes: 0,
+        canaries: None,
+        canaries_until: None,
+        is_paused_early: false,
+        host_cpu_ms: 0,
+        fleet_cpu_ms: 0,
         row_limit: 0,
         byte_limit: 0,
         guard_warnings: None,
@@ -113,7 +118,7 @@ async fn a_check_in_of_a_host_that_is_no_target_looks_at_no_open_job() {
     let (none, target) = (host(OF_NONE), host(1_001));
     assert!(live.questions(&none).await.is_none());
     assert!(!none.live.may_have_open(), "one look tells that there is nothing");
-    let pace = |is_paused, changes| LivePace { rate: 0, is_paused, changes };
+    let pace = |is_paused, changes| LivePace { rate: 0, is_paused, canaries_until: None, changes };
     assert!(live.bus.pace(jobs[0].key, pace(true, 1)).await.unwrap());
     live.fold(&jobs[0]).await.unwrap();
     assert!(live.questions(&target).await.is_none());

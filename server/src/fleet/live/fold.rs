@@ -153,6 +153,9 @@ impl Live {
             }
             self.announce(job).await;
         }
+        if self.must_act(job) {
+            self.must_sweep.notify_one();
+        }
         Ok(())
     }
 

@@ -92,7 +92,7 @@ async fn a_fold_goes_on_when_its_caller_gives_up() {
     let (job, _) = started(&world).await;
     let live = &world.app.fleet.live;
     let host = job.targets().min().unwrap().cast_signed();
-    assert!(live.bus.claim(job.key, host, live.clock.now(), true).await.unwrap().is_won());
+    assert!(live.bus.claim(job.key, host, live.clock.now(), true, false).await.unwrap().is_won());
     {
         let mut folding = pin!(live.fold(&job));
         assert!(futures_util::poll!(folding.as_mut()).is_pending());
@@ -116,7 +116,7 @@ async fn the_next_sweep_stops_a_query_that_its_third_suspect_has_not_stopped() {
         assert!(live.bus.answer(job.key, host, Bytes::new(), note, soon()).await.unwrap());
     }
     live.fold(&job).await.unwrap();
-    assert!(job.is_open() && job.is_dangerous());
+    assert!(job.is_open() && live.must_act(&job));
     live.sweep().await.unwrap();
     let (status, reason) = job.status();
     assert_eq!(status, LiveStatus::Stopped, "{reason}");

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-use muster_api::rest::{LiveCost, LiveCounts, LiveStatus, TargetState};
+use muster_api::rest::{LiveBudget, LiveCanaries, LiveCost, LiveCounts, LiveStatus, TargetState};
 use roaring::RoaringTreemap;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -12,14 +12,12 @@ use super::fold::Folding;
 use super::notes::JobEnding;
 use super::progress::{Applied, JobProgress, OpenTarget};
 use super::snapshot::Snapshot;
+use super::verdict::{CanaryRules, Verdict};
 use crate::bus::{JobChange, JobKey, LivePace};
 use crate::clock::Moment;
 use crate::fleet::guard::ResultLimits;
 use crate::lock::lock;
 use crate::store::entity::live_queries::Model;
-
-/// Hosts whose agent a query may stop before it is stopped itself.
-const MAX_SUSPECTS: u64 = 3;
 
 /// A live query in memory: its query never changes, its progress does.
 #[derive(Debug)]
@@ -38,6 +36,8 @@ pub struct Job {
     pub(super) limits: ResultLimits,
     /// What the table guard has said of it.
     pub warnings: Vec<String>,
+    /// The hosts that are given the query first; none if all are given it at one time.
+    pub(super) canaries: RoaringTreemap,
     pub(super) folding: Folding,
     view: Mutex<JobView>,
     ended: CancellationToken,
@@ -59,7 +59,7 @@ struct JobView {
 }
 
 impl Job {
-    pub(super) fn new(row: Model, key: JobKey, snapshot: Snapshot) -> Self {
+    pub(super) fn new(row: Model, key: JobKey, snapshot: Snapshot, canaries: RoaringTreemap) -> Self {
         let progress = JobProgress::of(&row, snapshot);
         let ended = CancellationToken::new();
         if !progress.is_open() {
@@ -79,6 +79,7 @@ impl Job {
             author_email: row.author_email,
             created_at: row.created_at,
             deadline: row.deadline,
+            canaries,
             limits: ResultLimits { rows: limit(row.row_limit), bytes: limit(row.byte_limit) },
             // What another version may have written there is left out.
             warnings: row.guard_warnings.and_then(|texts| serde_json::from_str(&texts).ok()).unwrap_or_default(),
@@ -175,6 +176,31 @@ impl Job {
         view.progress.pace.is_paused && view.progress.is_open()
     }
 
+    /// Whether a host is not given the query now, however much room the pace has.
+    pub(super) fn holds_back(&self, host: i64) -> bool {
+        let view = self.lock();
+        view.progress.is_open() && view.progress.pace.holds_back(self.is_canary(host))
+    }
+
+    pub(super) fn is_canary(&self, host: i64) -> bool {
+        self.canaries.contains(host.cast_unsigned())
+    }
+
+    /// What there is to do about the job.
+    pub(super) fn judge(&self, rules: CanaryRules, now: Moment) -> Verdict {
+        self.lock().progress.judge(&self.canaries, rules, now)
+    }
+
+    /// The canaries as operators see them.
+    pub fn canaries(&self) -> Option<LiveCanaries> {
+        (!self.canaries.is_empty()).then(|| self.lock().progress.show_canaries(&self.canaries))
+    }
+
+    /// The budget and what was spent of it.
+    pub fn budget(&self) -> Option<LiveBudget> {
+        self.lock().progress.show_budget()
+    }
+
     /// Whether the pace has no room at `now`, as far as this node knows.
     pub(super) fn is_held(&self, now: Moment) -> bool {
         now.0 < self.held_until.load(Ordering::Relaxed)
@@ -266,11 +292,6 @@ impl Job {
         });
         let is_removed = had_answers && !self.has_answers();
         self.lock().were_removed |= is_removed;
-    }
-
-    /// Whether the job has stopped so many agents that no other host may be sent it.
-    pub(super) fn is_dangerous(&self) -> bool {
-        self.counts().suspect >= MAX_SUSPECTS
     }
 
     pub(super) fn finished_at(&self) -> Option<Moment> {

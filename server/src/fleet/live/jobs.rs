@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use roaring::RoaringTreemap;
 use uuid::Uuid;
 
 use super::snapshot::Snapshot;
@@ -85,7 +86,13 @@ pub(super) fn not_found(id: i64) -> Error {
 pub(super) fn from_row(row: Model) -> Result<Job> {
     let snapshot = Snapshot::from_bytes(&row.states).ok_or_else(|| corrupt(row.id, "the states cannot be read"))?;
     let key = bus_key(row.id, row.bus_key.as_deref())?;
-    Ok(Job::new(row, key, snapshot))
+    let canaries = match &row.canaries {
+        None => RoaringTreemap::new(),
+        Some(ids) => {
+            RoaringTreemap::deserialize_from(&ids[..]).map_err(|_| corrupt(row.id, "the canaries cannot be read"))?
+        }
+    };
+    Ok(Job::new(row, key, snapshot, canaries))
 }
 
 /// What a job is called on the bus, as its row says.

@@ -38,7 +38,7 @@
 //! | sent | lost | the node a target checks in at, when its answer is overdue for the second time | `answer` | `Settled` |
 //! | sent | failed | the node that throws away the answer, when it was alone and too large | `answer` | `Settled` |
 //! | pending, sent | gone | the node that deletes the host (`sweep.rs`) | `answer`, without a line | `Settled` |
-//! | pending, sent | expired, cancelled | whoever ends the job: the deadline, an operator, the last watcher, three suspects | `close` | `Closed` |
+//! | pending, sent | expired, cancelled | whoever ends the job: the deadline, an operator, the last watcher, harm to hosts (`verdict.rs`) | `close` | `Closed` |
 //! | sent | pending | the first node that finds the job missing on the bus | `open` | `Restored` |
 //! | sent | pending, `retry_alone` | a node with the embedded bus, at its start | – | – |
 //!
@@ -72,6 +72,10 @@
 //! # Pace
 //! An operator may give a job a rate, pause it and go on (`pace.rs`). Both are decided with each claim on the bus, so they hold
 //! for all nodes together.
+//!
+//! # Care
+//! A job with many targets is given to a few canaries first (`canaries.rs`). What its hosts report is watched as long as it goes
+//! on (`verdict.rs`): suspects, CPU time on one host, CPU time on all.
 //!
 //! # Watching
 //! The answers of a job are a stream of lines on the bus, each with a cursor. Everybody who watches (the NDJSON stream,
@@ -108,6 +112,7 @@
 
 mod answers;
 mod campaigns;
+mod canaries;
 #[cfg(test)]
 mod checkin_cost_tests;
 mod collect;
@@ -133,6 +138,7 @@ mod states;
 mod sweep;
 mod take;
 mod targets;
+mod verdict;
 mod worker;
 
 use std::collections::BTreeSet;

@@ -48,13 +48,13 @@ pub(super) enum OverdueVerdict {
 
 impl OpenTargets {
     /// Reads the open targets of a host from jobs, which are in the order of their ids. A job whose answers from before
-    /// a restart are still to be read has none yet, and a paused one has none that is pending; they are announced once they
-    /// have.
+    /// a restart are still to be read has none yet, and one that holds back its hosts has none that is pending; they are
+    /// announced once they have.
     pub fn of(host: i64, jobs: &[Arc<Job>], now: Moment) -> Self {
         let mut open = Self::default();
         for job in jobs.iter().filter(|job| !job.is_resuming()) {
             match job.open_target(host) {
-                Some(OpenTarget::Pending { .. }) if job.is_paused() => {}
+                Some(OpenTarget::Pending { .. }) if job.holds_back(host) => {}
                 Some(OpenTarget::Pending { .. }) if job.is_held(now) => open.is_held = true,
                 // why: a discovery query that cannot run voids the whole read, so such a job never goes with others.
                 Some(OpenTarget::Pending { retry_alone }) if retry_alone || job.discovery.is_some() => {

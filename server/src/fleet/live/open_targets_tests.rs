@@ -37,11 +37,21 @@ fn job(id: i64, is_discovering: bool) -> Arc<Job> {
         rate: 0,
         is_paused: false,
         pace_changes: 0,
+        canaries: None,
+        canaries_until: None,
+        is_paused_early: false,
+        host_cpu_ms: 0,
+        fleet_cpu_ms: 0,
         row_limit: 0,
         byte_limit: 0,
         guard_warnings: None,
     };
-    Arc::new(Job::new(row, JobKey::new(id, None), Snapshot { states, ..Snapshot::default() }))
+    Arc::new(Job::new(
+        row,
+        JobKey::new(id, None),
+        Snapshot { states, ..Snapshot::default() },
+        roaring::RoaringTreemap::new(),
+    ))
 }
 
 fn plain(ids: impl IntoIterator<Item = i64>) -> Vec<Arc<Job>> {

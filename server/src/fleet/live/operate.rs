@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use muster_api::rest::{LiveHost, LiveQuery, LiveStatus, NewLiveQuery, TargetState};
+use muster_api::rest::{LiveGroup, LiveHost, LiveQuery, LiveStatus, NewLiveQuery, TargetState};
 use muster_sql::SqlKind;
 use roaring::RoaringTreemap;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::canaries::{AskedCare, Care};
 use super::jobs::{from_row, not_found};
 use super::notes::JobEnding;
 use super::states::States;
@@ -65,6 +66,7 @@ pub(super) struct BeginOptions {
     pub rate: u32,
     /// Campaigns only.
     pub watched_until: Option<Moment>,
+    pub care: Care,
 }
 
 /// A row that is being written and has not taken effect yet. Dropped before it has, it has the next polls look at the open
@@ -90,6 +92,18 @@ impl Live {
     /// [`Error::Invalid`] for SQL that cannot be parsed and targets nobody knows; [`Error::Forbidden`] to observers,
     /// except for saved queries they may run; [`Error::Unavailable`] when too many are open.
     pub async fn start(self: &Arc<Self>, principal: &Principal, request: &NewLiveQuery) -> Result<LiveQuery> {
+        Ok(self.start_in_groups(principal, request).await?.0)
+    }
+
+    /// As [`Live::start`]; tells also which hosts of which platform and version are asked, of a request for some of each.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn start_in_groups(
+        self: &Arc<Self>,
+        principal: &Principal,
+        request: &NewLiveQuery,
+    ) -> Result<(LiveQuery, Vec<LiveGroup>)> {
         let ask = match (&request.query, &request.query_name) {
             (Some(_), Some(_)) => {
                 return Err(Error::invalid("query", "query and query_name must not be given together"));
@@ -114,10 +128,13 @@ impl Live {
             None => self.config.deadline,
         };
         let rate = self.rate(request.rate)?;
+        let NewLiveQuery { canaries, host_cpu_ms, fleet_cpu_ms, .. } = *request;
+        let care = self.care(principal, AskedCare { canaries, host_cpu_ms, fleet_cpu_ms })?;
         self.check_room()?;
-        let hosts = self.resolve(request).await?;
-        let job = self.begin(principal, question, &hosts, BeginOptions { deadline, rate, watched_until: None }).await?;
-        self.show(&job).await
+        let (hosts, groups) = self.resolve(request).await?;
+        let job =
+            self.begin(principal, question, &hosts, BeginOptions { deadline, rate, watched_until: None, care }).await?;
+        Ok((self.show(&job).await?, groups))
     }
 
     /// The longest deadline of a live query.
@@ -147,7 +164,7 @@ impl Live {
         principal: &Principal,
         question: SavedOrOwnQuery,
         hosts: &RoaringTreemap,
-        BeginOptions { deadline, rate, watched_until }: BeginOptions,
+        BeginOptions { deadline, rate, watched_until, care }: BeginOptions,
     ) -> Result<Arc<Job>> {
         let GuardSaid { warnings, limits } = self.judge(principal, &question, hosts).await?;
         // Before anything is written, so that nothing has to be taken back.
@@ -156,7 +173,9 @@ impl Live {
                 "live queries need Redis, which is away now; try again later: {error}"
             )));
         }
+        let canaries = self.choose_canaries(care, hosts).await?;
         let now = self.clock.now();
+        let canaries_until = (!canaries.is_empty()).then(|| self.canaries_until(now.plus(deadline)));
         let states = States::pending(hosts.iter().map(u64::cast_signed));
         let row = live_queries::Model {
             id: 0,
@@ -175,8 +194,13 @@ impl Live {
             results_bytes: 0,
             bus_key: Some(Uuid::now_v7().to_string()),
             rate: i64::from(rate),
-            is_paused: false,
-            pace_changes: i64::from(rate > 0),
+            is_paused: canaries_until.is_some(),
+            pace_changes: i64::from(rate > 0 || canaries_until.is_some()),
+            canaries: stored_hosts(&canaries),
+            canaries_until,
+            is_paused_early: false,
+            host_cpu_ms: i64::try_from(care.host_cpu_ms).unwrap_or(i64::MAX),
+            fleet_cpu_ms: i64::try_from(care.fleet_cpu_ms).unwrap_or(i64::MAX),
             row_limit: stored_limit(limits.rows),
             byte_limit: stored_limit(limits.bytes),
             guard_warnings: stored_warnings(&warnings)?,
@@ -184,6 +208,9 @@ impl Live {
         let mut details = json!({ "targets_count": hosts.len(), "query_sql": row.query, "query_name": row.query_name });
         if rate > 0 {
             details["rate"] = rate.into();
+        }
+        if !canaries.is_empty() {
+            details["canaries"] = canaries.len().into();
         }
         if !warnings.is_empty() {
             details["guard_warnings"] = warnings.iter().map(|warning| warning.reason.as_str()).collect();
@@ -250,7 +277,7 @@ impl Live {
             |kind, sql: &String, path: &str| GuardedSql::of(kind, sql.clone(), Some(labels.clone()), path.to_owned());
         let mut all = vec![asked(SqlKind::Live, &question.sql, question.path)];
         all.extend(question.discovery.as_ref().map(|sql| asked(SqlKind::Discovery, sql, "discovery")));
-        let verdict = self.guard.judge(principal, views_of(&plan), all.clone()).await?;
+        let verdict = self.guard.judge(principal, views_of(&plan), all.clone(), false).await?;
         self.guard.ask_for_approval(principal, &verdict.requests).await?;
         let mut said = verdict.into_said()?;
         said.warnings.extend(self.guard.check_schema(views_of(&plan), all, Some(hosts)).await?);
@@ -404,6 +431,8 @@ impl Live {
             counts: job.counts(),
             rate: job.pace().rate,
             paused: job.is_paused(),
+            canaries: job.canaries(),
+            budget: job.budget(),
             given: job.given(),
             online: online.intersection_len(&job.targets()),
             online_waiting: online.intersection_len(&job.open_hosts()),
@@ -411,6 +440,14 @@ impl Live {
             warnings: job.warnings.clone(),
         })
     }
+}
+
+/// Hosts as they are stored: a compressed bitmap.
+fn stored_hosts(hosts: &RoaringTreemap) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    // Writing into memory does not fail.
+    let _ = hosts.serialize_into(&mut bytes);
+    (!hosts.is_empty()).then_some(bytes)
 }
 
 /// A limit as it is stored: 0 for none. A limit of 0 keeps nothing, as one of -1 does.

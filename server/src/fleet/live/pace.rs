@@ -8,7 +8,10 @@
 //! A host that is held back by the rate asks the bus at most once in the time that the bus gave its node. A paused job has
 //! no pending targets for check-ins, and is announced to its hosts when it goes on.
 //!
-//! A node of the version before gives the query to every host that checks in with it, paused or not. It skips the event, and
+//! While canaries are waited for, hosts are held back as by a pause (`canaries.rs`): the row says until when, and nodes of the
+//! version before take it for a pause.
+//!
+//! A node of a version that knows no pace gives the query to every host that checks in with it, paused or not. It skips the event, and
 //! writes no column of the pace.
 
 use std::sync::Arc;
@@ -16,13 +19,14 @@ use std::sync::Arc;
 use muster_api::rest::{LiveQuery, LiveStatus};
 use serde_json::json;
 
-use super::progress::pace_of;
+use super::progress::PaceColumns;
 use super::{Job, Live};
 use crate::bus::{BusError, LivePace};
 use crate::config::MAX_LIVE_RATE;
 use crate::fleet::access::{Permission, Principal};
 use crate::fleet::{Error, Result};
-use crate::store::{self, activities, live_queries::OpenRow};
+use crate::store::live_queries::{OpenRow, PaceStep};
+use crate::store::{self, activities};
 
 /// A change of the pace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub enum PaceChange {
     Resume,
     /// Hosts a second; 0 is no limit.
     Rate(u32),
+    /// Hosts that wait for the canaries wait no longer.
+    Promote,
 }
 
 impl PaceChange {
@@ -39,6 +45,7 @@ impl PaceChange {
             Self::Pause => "paused_live_query",
             Self::Resume => "resumed_live_query",
             Self::Rate(_) => "changed_live_query_rate",
+            Self::Promote => "promoted_live_query",
         }
     }
 }
@@ -49,7 +56,7 @@ impl Live {
         checked(asked.unwrap_or(self.config.rate))
     }
 
-    /// Pauses or resumes a job, or changes its rate. Doing it twice does no harm.
+    /// Pauses or resumes a job, changes its rate, or lets the others follow its canaries. Doing it twice does no harm.
     ///
     /// # Errors
     /// As for [`Live::job`]; [`Error::Invalid`] for a job that is over; [`Error::Unavailable`] when the bus does not answer.
@@ -70,13 +77,20 @@ impl Live {
                 checked(rate)?;
                 principal.passes(Permission::RunLiveQueries)?;
             }
+            PaceChange::Promote => {
+                principal.may_change(Permission::RunLiveQueries)?;
+                if job.canaries.is_empty() {
+                    return Err(Error::invalid("id", format!("live query {id} has no canaries to wait for")));
+                }
+            }
         }
         // Before anything is written. What fails later takes effect when the rows are compared.
         self.bus.ping().await?;
-        let (rate, is_paused) = match change {
-            PaceChange::Pause => (None, Some(true)),
-            PaceChange::Resume => (None, Some(false)),
-            PaceChange::Rate(rate) => (Some(rate), None),
+        let step = match change {
+            PaceChange::Pause => PaceStep::Pause,
+            PaceChange::Resume => PaceStep::Resume { canaries_until: self.canaries_until(job.deadline) },
+            PaceChange::Rate(rate) => PaceStep::Rate(rate),
+            PaceChange::Promote => PaceStep::LetOthersFollow,
         };
         let (now, actor) = (self.clock.now(), principal.actor());
         // why: the request may be given up between here and the end.
@@ -84,15 +98,24 @@ impl Live {
         let row = self
             .store
             .write(async |tx| {
-                let row = store::live_queries::set_pace(tx, id, rate, is_paused).await?;
+                let row = store::live_queries::set_pace(tx, id, step).await?;
                 if let Some(row) = &row {
-                    let details = json!({ "live_query_id": id, "rate": row.rate, "paused": row.is_paused });
+                    let LivePace { rate, is_paused, .. } = pace(row);
+                    let details = json!({ "live_query_id": id, "rate": rate, "paused": is_paused });
                     activities::add(tx, now, &actor, change.activity(), &details).await?;
                 }
                 Ok(row)
             })
             .await?;
-        let Some(row) = row else { return Err(is_over(&job)) };
+        let Some(row) = row else {
+            unfinished.finish();
+            self.fold(&job).await?;
+            // The others were let follow before.
+            return if job.is_open() { self.show(&job).await } else { Err(is_over(&job)) };
+        };
+        if change == PaceChange::Promote {
+            self.metrics.canary_verdict("promoted");
+        }
         self.set_pace(&job, pace(&row)).await.map_err(|error| match error {
             Error::Unavailable(reason) => {
                 Error::Unavailable(format!("noted, and takes effect within seconds: {reason}"))
@@ -104,7 +127,7 @@ impl Live {
     }
 
     /// Sets the pace of a job on the bus, and brings the view up to date.
-    async fn set_pace(self: &Arc<Self>, job: &Arc<Job>, pace: LivePace) -> Result<()> {
+    pub(super) async fn set_pace(self: &Arc<Self>, job: &Arc<Job>, pace: LivePace) -> Result<()> {
         if let Err(error) = self.bus.pace(job.key, pace).await {
             let BusError::Lost(_) = error else { return Err(error.into()) };
             self.fold(job).await?;
@@ -134,8 +157,8 @@ impl Live {
     }
 }
 
-fn pace(row: &OpenRow) -> LivePace {
-    pace_of(row.rate, row.is_paused, row.pace_changes)
+pub(super) fn pace(row: &OpenRow) -> LivePace {
+    PaceColumns::from(row).pace()
 }
 
 fn checked(rate: u32) -> Result<u32> {

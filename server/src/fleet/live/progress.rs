@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use muster_api::rest::{LiveStatus, TargetState};
 use roaring::RoaringTreemap;
 
-use super::cost::QueryCost;
+use super::cost::{CpuBudget, QueryCost};
 use super::notes::{JobEnding, Settlement};
 use super::snapshot::Snapshot;
 use super::states::States;
 use crate::bus::{JobChange, LivePace};
 use crate::clock::Moment;
 use crate::store::entity::live_queries::{LiveStatusWord, Model};
+use crate::store::live_queries::OpenRow;
 
 /// States of targets that are open.
 const OPEN: [TargetState; 2] = [TargetState::Pending, TargetState::Sent];
@@ -39,6 +40,8 @@ pub(super) struct JobProgress {
     /// Bytes of the answers that are kept.
     pub bytes: u64,
     pub pace: LivePace,
+    /// Set when the job was started.
+    pub budget: CpuBudget,
 }
 
 /// What an event has done.
@@ -65,7 +68,11 @@ impl JobProgress {
             finished_at: row.finished_at,
             cost,
             bytes: row.results_bytes.max(0).cast_unsigned(),
-            pace: pace_of(row.rate, row.is_paused, row.pace_changes),
+            pace: PaceColumns::from(row).pace(),
+            budget: CpuBudget {
+                host_ms: row.host_cpu_ms.max(0).cast_unsigned(),
+                fleet_ms: row.fleet_cpu_ms.max(0).cast_unsigned(),
+            },
         }
     }
 
@@ -81,6 +88,7 @@ impl JobProgress {
             cost: QueryCost::default(),
             bytes: 0,
             pace: LivePace::default(),
+            budget: self.budget,
         }
     }
 
@@ -93,7 +101,7 @@ impl JobProgress {
     pub fn given(&self) -> u64 {
         let counts = self.states.counts();
         let never = counts.pending + counts.gone + counts.expired + counts.cancelled;
-        counts.targets - never + self.states.pending_among(&self.retry_alone)
+        counts.targets - never + self.states.count_among(TargetState::Pending, &self.retry_alone)
     }
 
     pub fn snapshot(&self) -> Snapshot {
@@ -128,7 +136,8 @@ impl JobProgress {
             JobChange::Paced(pace) => {
                 let is_news = pace.changes > self.pace.changes;
                 if is_news {
-                    is_let_go = self.pace.is_paused && !pace.is_paused;
+                    is_let_go = self.pace.is_paused && !pace.is_paused
+                        || self.pace.canaries_until.is_some() && pace.canaries_until.is_none();
                     self.pace = pace;
                 }
                 is_news
@@ -173,7 +182,7 @@ impl JobProgress {
             self.states.mark_unkept(host);
         }
         if let Some(stats) = settlement.stats {
-            self.cost.add(stats);
+            self.cost.add(host, stats, self.budget);
         }
         self.bytes += settlement.bytes;
         self.finish_if_settled(Moment(settlement.at));
@@ -219,9 +228,50 @@ impl JobProgress {
     }
 }
 
-/// The pace, as a row has it.
-pub(super) fn pace_of(rate: i64, is_paused: bool, changes: i64) -> LivePace {
-    LivePace { rate: u32::try_from(rate).unwrap_or(0), is_paused, changes: changes.max(0).cast_unsigned() }
+/// The columns of a row that say its pace.
+pub(super) struct PaceColumns {
+    rate: i64,
+    is_held: bool,
+    changes: i64,
+    canaries_until: Option<Moment>,
+    is_paused_early: bool,
+}
+
+impl From<&Model> for PaceColumns {
+    fn from(row: &Model) -> Self {
+        Self {
+            rate: row.rate,
+            is_held: row.is_paused,
+            changes: row.pace_changes,
+            canaries_until: row.canaries_until,
+            is_paused_early: row.is_paused_early,
+        }
+    }
+}
+
+impl From<&OpenRow> for PaceColumns {
+    fn from(row: &OpenRow) -> Self {
+        Self {
+            rate: row.rate,
+            is_held: row.is_paused,
+            changes: row.pace_changes,
+            canaries_until: row.canaries_until,
+            is_paused_early: row.is_paused_early,
+        }
+    }
+}
+
+impl PaceColumns {
+    pub(super) fn pace(self) -> LivePace {
+        // A row that is not held waits for nobody: a node of the version before that goes on with it changes no more.
+        let canaries_until = self.canaries_until.filter(|_| self.is_held);
+        LivePace {
+            rate: u32::try_from(self.rate).unwrap_or(0),
+            is_paused: self.is_held && (canaries_until.is_none() || self.is_paused_early),
+            canaries_until,
+            changes: self.changes.max(0).cast_unsigned(),
+        }
+    }
 }
 
 /// The word a status is stored as.
@@ -253,10 +303,15 @@ fn ending(word: &LiveStatusWord, stop_reason: String) -> (LiveStatus, String) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn begun() -> JobProgress {
+        begun_with(States::pending(1..=3))
+    }
+
+    /// A job whose targets are in these states.
+    pub fn begun_with(states: States) -> JobProgress {
         let row = Model {
             id: 1,
             query: "SELECT 1".to_owned(),
@@ -276,11 +331,16 @@ mod tests {
             rate: 0,
             is_paused: false,
             pace_changes: 0,
+            canaries: None,
+            canaries_until: None,
+            is_paused_early: false,
+            host_cpu_ms: 0,
+            fleet_cpu_ms: 0,
             row_limit: 0,
             byte_limit: 0,
             guard_warnings: None,
         };
-        JobProgress::of(&row, Snapshot { states: States::pending(1..=3), ..Snapshot::default() })
+        JobProgress::of(&row, Snapshot { states, ..Snapshot::default() })
     }
 
     #[test]

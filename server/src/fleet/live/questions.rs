@@ -138,7 +138,7 @@ impl Live {
         // why: the view of the job is not changed here. If this request is given up after the bus has decided, or the
         // reply is lost, the event stands on the bus; whoever folds next finds the host sent, and it is retried in
         // time.
-        let claimed = self.bus.claim(job.key, host.id, now, is_alone).await;
+        let claimed = self.bus.claim(job.key, host.id, now, is_alone, job.is_canary(host.id)).await;
         if let Err(BusError::Unavailable(_) | BusError::Busy(_) | BusError::Slow(_)) = claimed {
             tracing::warn!(live_query = job.id, "live query not sent to a host; will retry at its next check-in");
             return None;
@@ -255,7 +255,7 @@ impl Live {
         Ok(())
     }
 
-    /// Reports a suspect, and stops a job that has stopped too many agents. If that fails, the next sweep stops it.
+    /// Reports a suspect, and stops a job that has stopped too many agents. If that fails, the next sweep does it.
     pub(super) async fn suspected(self: &Arc<Self>, host: &Host, job: &Arc<Job>, worker: Option<Worker>, now: Moment) {
         self.metrics.suspects.inc();
         tracing::warn!(
@@ -264,18 +264,13 @@ impl Live {
             new_worker_pid = worker.map(|worker| worker.pid),
             "a live query has probably stopped an agent's worker"
         );
-        if job.is_dangerous()
-            && job.is_open()
-            && let Err(error) = self.stop(job, now).await
-        {
+        if let Err(error) = self.watch_over(job, now).await {
             tracing::error!(%error, live_query = job.id, "dangerous live query not stopped; will retry at the next sweep");
         }
     }
 
-    /// Stops a job that seems to stop agents.
-    pub(super) async fn stop(self: &Arc<Self>, job: &Arc<Job>, now: Moment) -> Result<()> {
-        let hosts: Vec<String> = job.hosts(TargetState::Suspect).iter().map(i64::to_string).collect();
-        let reason = format!("stopped, because it probably stopped the agents of hosts {}", hosts.join(", "));
+    /// Stops a job that harms hosts. True for the first caller.
+    pub(super) async fn stop(self: &Arc<Self>, job: &Arc<Job>, reason: String, now: Moment) -> Result<bool> {
         tracing::error!(live_query = job.id, reason, left_out = 0, "a live query was stopped");
         let (status, rest) = (LiveStatus::Stopped, TargetState::Cancelled);
         self.close(job, JobEnding { status, reason, rest, at: now.0 }).await

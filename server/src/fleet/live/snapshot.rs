@@ -77,6 +77,7 @@ impl Snapshot {
 mod tests {
     use muster_api::rest::LiveStats;
 
+    use super::super::cost::CpuBudget;
     use super::*;
 
     #[test]
@@ -89,7 +90,11 @@ mod tests {
             assert_eq!(before.states, snapshot.states);
             assert_eq!(before.cost.show(), snapshot.cost.show());
             snapshot = before;
-            snapshot.cost.add(LiveStats { wall_time_ms, user_time_ms: 1, system_time_ms: 2, memory_bytes: 3 });
+            snapshot.cost.add(
+                1,
+                LiveStats { wall_time_ms, user_time_ms: 1, system_time_ms: 2, memory_bytes: 3 },
+                CpuBudget::default(),
+            );
         }
         assert_eq!(snapshot.cost.show().unwrap().hosts, 3);
         let mut bytes = snapshot.to_bytes();
@@ -113,7 +118,11 @@ mod tests {
         let read = Snapshot::from_bytes(&snapshot.to_bytes()).unwrap();
         assert_eq!((&read.retry_alone, read.cost.show()), (&snapshot.retry_alone, None));
         assert!(cost_before(&snapshot).is_err(), "which counts anew from none, as here");
-        snapshot.cost.add(LiveStats { wall_time_ms: 1, user_time_ms: 1, system_time_ms: 2, memory_bytes: 3 });
+        snapshot.cost.add(
+            1,
+            LiveStats { wall_time_ms: 1, user_time_ms: 1, system_time_ms: 2, memory_bytes: 3 },
+            CpuBudget::default(),
+        );
         let read = Snapshot::from_bytes(&snapshot.to_bytes()).unwrap();
         assert_eq!((&read.retry_alone, read.cost.show()), (&snapshot.retry_alone, snapshot.cost.show()));
         assert_eq!(cost_before(&snapshot).unwrap().show(), snapshot.cost.show());

@@ -75,9 +75,9 @@ impl States {
         self.hosts[position(state)].contains(host.cast_unsigned())
     }
 
-    /// How many of these hosts are pending.
-    pub fn pending_among(&self, hosts: &RoaringTreemap) -> u64 {
-        self.hosts[position(TargetState::Pending)].intersection_len(hosts)
+    /// How many of these hosts are in a state.
+    pub fn count_among(&self, state: TargetState, hosts: &RoaringTreemap) -> u64 {
+        self.hosts[position(state)].intersection_len(hosts)
     }
 
     /// Moves a host on, if it is in one of `from`. True if it was.

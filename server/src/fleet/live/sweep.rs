@@ -98,11 +98,10 @@ impl Live {
         for job in jobs.iter().filter(|job| !job.is_resuming()) {
             if job.is_open() && job.deadline <= now {
                 let (status, rest) = (LiveStatus::Expired, TargetState::Expired);
-                outcome =
-                    outcome.and(self.close(job, JobEnding { status, reason: String::new(), rest, at: now.0 }).await);
-            } else if job.is_open() && job.is_dangerous() {
-                // Whoever found the last suspect may have failed to stop it.
-                outcome = outcome.and(self.stop(job, now).await);
+                outcome = outcome
+                    .and(self.close(job, JobEnding { status, reason: String::new(), rest, at: now.0 }).await.map(drop));
+            } else if job.is_open() {
+                outcome = outcome.and(self.watch_over(job, now).await);
             }
         }
         for job in jobs.iter().filter(|_| self.is_leader()) {
@@ -116,15 +115,18 @@ impl Live {
         outcome.and(self.bound_results().await)
     }
 
-    /// Ends a job, unless it is over, and writes how. Of several nodes that end it the first one counts.
-    pub(super) async fn close(self: &Arc<Self>, job: &Arc<Job>, ending: JobEnding) -> Result<()> {
-        if let Err(error) = self.bus.close(job.key, ending.to_bytes()).await {
-            let BusError::Lost(_) = error else { return Err(error.into()) };
-            self.fold(job).await?;
-            self.bus.close(job.key, ending.to_bytes()).await?;
-        }
+    /// Ends a job, unless it is over, and writes how. Of several nodes that end it the first one counts: true for that one.
+    pub(super) async fn close(self: &Arc<Self>, job: &Arc<Job>, ending: JobEnding) -> Result<bool> {
+        let is_first = match self.bus.close(job.key, ending.to_bytes()).await {
+            Err(BusError::Lost(_)) => {
+                self.fold(job).await?;
+                self.bus.close(job.key, ending.to_bytes()).await?
+            }
+            outcome => outcome?,
+        };
         self.fold(job).await?;
-        self.write_checkpoint(job).await
+        self.write_checkpoint(job).await?;
+        Ok(is_first)
     }
 
     /// Takes over what has become of hosts at other nodes, and settles those that were deleted. `next` is as for

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster_api::rest::{LiveTargets, NewLiveQuery};
+use muster_api::rest::{LiveGroup, LiveTargets, NewLiveQuery};
 use roaring::RoaringTreemap;
 use sea_orm::ConnectionTrait;
 
@@ -25,13 +25,23 @@ const FOLLOWED_WITHIN: Duration = Duration::from_secs(10);
 /// The number of platforms of hosts that an error names.
 const MAX_NAMED: usize = 20;
 
+/// Most hosts of each platform and version.
+const MAX_PER_VERSION: u32 = 100;
+
+/// Most platforms and versions that are asked one by one, those of most hosts first.
+const MAX_GROUPS: usize = 50;
+
 impl Live {
     /// Finds the targets of a new job.
     ///
     /// # Errors
     /// [`Error::Invalid`] naming every host, label or platform nobody knows, and when no host is left.
-    pub(super) async fn resolve(self: &Arc<Self>, request: &NewLiveQuery) -> Result<RoaringTreemap> {
-        let targets = &request.targets;
+    pub(super) async fn resolve(self: &Arc<Self>, request: &NewLiveQuery) -> Result<(RoaringTreemap, Vec<LiveGroup>)> {
+        let mut request = request.clone();
+        if request.per_version.is_some() {
+            self.take_consenting(&mut request.targets)?;
+        }
+        let (request, targets) = (&request, &request.targets);
         let mut problems = Vec::new();
         check(request, &mut problems);
         let excluded =
@@ -42,7 +52,53 @@ impl Live {
             chosen.remove(host.cast_unsigned());
         }
         let sampled = sample(chosen, request.percent, request.max_hosts);
-        if sampled.is_empty() { Err(self.nobody(&targets.platforms).await?) } else { Ok(sampled) }
+        if sampled.is_empty() {
+            return Err(self.nobody(&targets.platforms).await?);
+        }
+        match request.per_version {
+            None => Ok((sampled, Vec::new())),
+            Some(most) => self.of_each_version(sampled, most).await,
+        }
+    }
+
+    /// Targets without any hosts become those that consent to be tried on.
+    fn take_consenting(&self, targets: &mut LiveTargets) -> Result<()> {
+        let has_any =
+            targets.all || !targets.labels.is_empty() || !targets.hosts.is_empty() || !targets.host_ids.is_empty();
+        if has_any {
+            return Ok(());
+        }
+        if self.config.try_label.is_empty() {
+            let remedy = "no host has consented to have queries tried on it: name the label of those that do in the setting \
+                          live.try_label of the server, or in targets.labels";
+            return Err(Error::invalid("targets.labels", remedy));
+        }
+        targets.labels.push(self.config.try_label.clone());
+        Ok(())
+    }
+
+    /// Online ones of these hosts: so many of each platform and version of osquery.
+    async fn of_each_version(&self, hosts: RoaringTreemap, most: u32) -> Result<(RoaringTreemap, Vec<LiveGroup>)> {
+        let groups: Vec<LiveGroup> = self
+            .hosts
+            .spread(hosts, most as usize)
+            .await?
+            .into_iter()
+            .map(|group| LiveGroup {
+                platform: group.platform,
+                osquery_version: group.version,
+                size: group.size,
+                host_ids: group.hosts.iter().filter(|host| host.is_online).map(|host| host.id).collect(),
+            })
+            .filter(|group| !group.host_ids.is_empty())
+            .take(MAX_GROUPS)
+            .collect();
+        let asked: RoaringTreemap =
+            groups.iter().flat_map(|group| &group.host_ids).map(|id| id.cast_unsigned()).collect();
+        if asked.is_empty() {
+            return Err(Error::invalid("targets", "none of these hosts is online"));
+        }
+        Ok((asked, groups))
     }
 
     /// Counts the hosts that a live query with these targets would ask now, those to be left out by name among them.
@@ -118,6 +174,9 @@ fn check(request: &NewLiveQuery, problems: &mut Vec<Problem>) {
     }
     if request.percent.is_some_and(|percent| !(1..=100).contains(&percent)) {
         problems.push(Problem::new("percent", "expects 1 to 100"));
+    }
+    if request.per_version.is_some_and(|most| !(1..=MAX_PER_VERSION).contains(&most)) {
+        problems.push(Problem::new("per_version", format!("expects 1 to {MAX_PER_VERSION} hosts")));
     }
     if request.max_hosts == Some(0) {
         problems.push(Problem::new("max_hosts", "expects at least 1"));

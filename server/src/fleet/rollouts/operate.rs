@@ -26,7 +26,7 @@ impl Rollouts {
     /// [`Error::Forbidden`] to users who may not change what the rollout changes, [`Error::NotFound`], and [`Error::Invalid`] if it
     /// is over, or the step cannot be taken.
     pub async fn operate(&self, principal: &Principal, name: &str, wish: RolloutWish) -> Result<Rollout> {
-        principal.may_change(Permission::WriteSchedule)?;
+        principal.may_steer(Permission::WriteSchedule)?;
         let row = self.row(name).await?;
         // Whoever asks a second time gets what the first has made.
         let is_so = match wish {
@@ -43,7 +43,7 @@ impl Rollouts {
         }
         let rollout = OpenRollout::read(row.clone())?;
         if rollout.change.options.is_some() {
-            principal.may_change(Permission::WriteConfig)?;
+            principal.may_steer(Permission::WriteConfig)?;
         }
         let step = match wish {
             RolloutWish::Pause => Step::Pause,

@@ -55,8 +55,8 @@ pub(super) struct Figures {
 struct Seen {
     /// What it changes and somebody else has changed.
     disturbed: Option<String>,
-    /// Why nothing is to be changed now.
-    closed: Option<String>,
+    /// What is waited for before anything is changed.
+    waits_for: Option<String>,
 }
 
 /// A step of a rollout.
@@ -106,9 +106,9 @@ impl OpenRollout {
             Some(reason) => (Step::Halt, reason),
             None => match seen.disturbed {
                 Some(what) => (Step::Halt, format!("{what} was changed meanwhile, by a server of an older version")),
-                None => match (self.wait_or_advance(&hosts, now), seen.closed) {
+                None => match (self.wait_or_advance(&hosts, now), seen.waits_for) {
                     // A freeze keeps hosts from changes, not from what takes them back.
-                    ((Step::Advance, _), Some(closed)) => (Step::Wait, format!("waits: {closed}")),
+                    ((Step::Advance, _), Some(end)) => (Step::Wait, format!("waits for {end}")),
                     (step, _) => step,
                 },
             },
@@ -202,7 +202,7 @@ impl Rollouts {
             let counts = store::rollouts::counts(self.changes.reader(), row.id).await?;
             let sides = sides(&counts, row.stage, hosts.get(position).copied().unwrap_or_default());
             let rollout = OpenRollout::read(row)?;
-            let seen = Seen { disturbed: rollout.change.changed_in(&plan), closed: self.access.closed() };
+            let seen = Seen { disturbed: rollout.change.changed_in(&plan), waits_for: self.access.waits_for() };
             let verdict = rollout.verdict(&sides, seen, now);
             verdicts.push((rollout, verdict));
         }

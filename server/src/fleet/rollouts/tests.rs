@@ -97,7 +97,7 @@ async fn a_change_freeze_keeps_a_good_rollout_in_its_stage_and_lets_a_bad_one_be
     }
     let status = fleet.status("good").await;
     assert_eq!((status.state, status.stage), (RolloutState::Running, 0));
-    assert_eq!(status.reason, "waits: the change freeze \"evening\" lasts until 2020-09-13 22:00 UTC");
+    assert_eq!(status.reason, "waits for the end of the change freeze \"evening\", at 2020-09-13 22:00 UTC");
     fleet.world.post("rollouts/good/promote", json!({})).await.expect(403);
     for _ in 0..6 {
         fleet.period().await;
@@ -193,6 +193,58 @@ async fn a_rollout_that_cannot_be_made_says_why_and_changes_nothing() {
     let dry = fleet.world.post("spec/apply?dry_run=true", body).await.expect(200);
     assert_eq!(dry["changes"][0], json!({ "kind": "rollout", "name": "dry", "action": "created" }));
     assert_eq!(fleet.configs().await, before);
+}
+
+#[actix_web::test]
+async fn a_document_with_a_rollout_inside_reaches_hosts_in_stages_and_can_be_applied_again() {
+    let mut fleet = SimulatedFleet::start(40).await;
+    let document = |sql: &str, rollout: Value| {
+        let spec = json!({ "name": "work", "query": sql, "rollout": rollout });
+        json!({ "apiVersion": "v1", "kind": "query", "spec": spec })
+    };
+    let stages = json!({ "bake": "90m", "cohorts": [{ "percent": 40 }, { "percent": 100 }] });
+    let apply = async |fleet: &SimulatedFleet, document: &Value| {
+        let body = json!({ "documents": [document] });
+        fleet.world.post("spec/apply", body).await.expect(200)["changes"][0].clone()
+    };
+    let new = document(CHEAPER, stages.clone());
+    let begun = apply(&fleet, &new).await;
+    assert_eq!((&begun["kind"], &begun["action"]), (&"rollout".into(), &"created".into()));
+    let name = begun["name"].as_str().unwrap().to_owned();
+    assert!(name.starts_with("query work "), "{name}");
+    assert_eq!(apply(&fleet, &new).await["action"], "unchanged", "it is under way");
+    for _ in 0..6 {
+        fleet.period().await;
+    }
+    assert_eq!(fleet.status(&name).await.state, RolloutState::Done);
+    assert_eq!(apply(&fleet, &new).await["action"], "unchanged", "it is as the document says");
+    // Somebody changes it; the document brings it back, in stages again.
+    fleet
+        .world
+        .apply(json!([{ "apiVersion": "v1", "kind": "query", "spec": { "name": "work", "query": CHEAP } }]))
+        .await;
+    assert_eq!(apply(&fleet, &new).await["action"], "created");
+    fleet.world.post(&format!("rollouts/{}/abort", name.replace(' ', "%20")), json!({})).await.expect(200);
+    // One that was reverted does not begin again.
+    let body = json!({ "documents": [new] });
+    let again = fleet.world.post("spec/apply", body).await.expect(200);
+    assert_eq!(again["changes"][0]["action"], "unchanged");
+    assert!(again["warnings"][0]["reason"].as_str().unwrap().contains("reverted"), "{again}");
+    // Mistakes are named where they stand.
+    let refused =
+        async |document: Value| fleet.world.post("spec/apply", json!({ "documents": [document] })).await.problem(422).0;
+    assert_eq!(refused(document(HEAVY, json!({ "bake": "soon" }))).await, "documents[0].spec.rollout.bake");
+    assert_eq!(refused(document(HEAVY, json!({ "name": "x" }))).await, "documents[0].spec.rollout.name");
+    assert_eq!(refused(document("", json!({}))).await, "documents[0].spec.query");
+    // A rollout names what it changes: nothing of it is deleted with what no document names.
+    let pack = json!({ "apiVersion": "v1", "kind": "pack", "spec": {
+        "name": "base", "targets": { "labels": ["All Hosts"] }, "queries": [{ "query": "work", "interval": 60 }],
+    } });
+    let body = json!({ "documents": [document(HEAVY, json!({})), pack], "delete_unnamed": true });
+    let applied = fleet.world.post("spec/apply", body).await.expect(200);
+    let deleted: Vec<&Value> =
+        applied["changes"].as_array().unwrap().iter().filter(|change| change["action"] == "deleted").collect();
+    assert_eq!(deleted, Vec::<&Value>::new());
 }
 
 #[actix_web::test]

@@ -22,6 +22,7 @@ mod pack;
 mod plan;
 mod retired;
 mod rollout;
+mod runs;
 #[cfg(test)]
 mod tests;
 
@@ -44,6 +45,7 @@ pub use plan::{Edition, Plan, load_retired};
 pub use retired::Retired;
 pub use retired::{KEEP_DAYS, RemovedFlag};
 pub use rollout::{Cohort, Cohorts, PlannedRollout, RolloutChange};
+pub use runs::{ChangedQuery, QuerySql, ScheduledRuns, changed_queries};
 
 use self::cache::ConfigCache;
 use super::hosts::{Assignment, Host};

@@ -74,6 +74,11 @@ impl Cost {
         self.user_ms.saturating_add(self.system_ms)
     }
 
+    /// Bytes of the rows of a run, the mean of those runs of which the agent tells it.
+    pub fn output_of_run(&self) -> Option<u64> {
+        self.output_bytes.checked_div(self.sketches[Measure::Output as usize].runs())
+    }
+
     pub fn put_into(&self, bytes: &mut Vec<u8>) {
         for number in [self.hosts, self.runs, self.user_ms, self.system_ms, self.wall_ms, self.output_bytes] {
             put(bytes, number);

@@ -106,7 +106,13 @@ impl QueryCosts {
 
     /// All groups together.
     pub fn total(&self) -> Cost {
-        self.groups.values().fold(Cost::default(), |mut total, cost| {
+        self.total_of(|_| true)
+    }
+
+    /// The groups of some platforms together.
+    pub fn total_of(&self, is_wanted: impl Fn(&str) -> bool) -> Cost {
+        let wanted = self.groups.iter().filter(|(group, _)| is_wanted(&group.platform));
+        wanted.fold(Cost::default(), |mut total, (_, cost)| {
             total.hosts = total.hosts.saturating_add(cost.hosts);
             total.merge_runs(cost);
             total

@@ -72,6 +72,11 @@ impl Statistics {
 
     /// What these versions have cost today and yesterday, or all.
     pub(super) async fn recent(&self, version_ids: Option<&BTreeSet<i64>>) -> Result<CostsByVersion> {
+        self.of_days(1, version_ids).await
+    }
+
+    /// What these versions have cost today and on the days before it, or all.
+    pub(super) async fn of_days(&self, before: i64, version_ids: Option<&BTreeSet<i64>>) -> Result<CostsByVersion> {
         if version_ids.is_some_and(BTreeSet::is_empty) {
             return Ok(CostsByVersion::new());
         }
@@ -81,9 +86,9 @@ impl Statistics {
         let days = match version_ids {
             Some(ids) => {
                 let ids: Vec<i64> = ids.iter().copied().collect();
-                costs::of_versions(&snapshot, &ids, DAY, today - 1..=today).await?
+                costs::of_versions(&snapshot, &ids, DAY, today - before..=today).await?
             }
-            None => costs::of_all(&snapshot, DAY, today - 1..=today, 2 * MAX_DENYLISTED).await?,
+            None => costs::of_all(&snapshot, DAY, today - before..=today, 2 * MAX_DENYLISTED).await?,
         };
         let mut all = CostsByVersion::new();
         for row in days {
@@ -91,7 +96,7 @@ impl Statistics {
                 all.entry(row.query_version_id).or_default().merge_other_hour(&costs);
             }
         }
-        let hours = (today - 1) * 24..=(today + 1) * 24;
+        let hours = (today - before) * 24..=(today + 1) * 24;
         for counted in open_hours(&snapshot, hours, version_ids).await?.into_values() {
             for (version_id, costs) in counted {
                 all.entry(version_id).or_default().merge_other_hour(&costs);

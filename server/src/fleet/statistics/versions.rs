@@ -97,6 +97,20 @@ impl Versions {
         Ok(())
     }
 
+    /// The ids of versions with SQL of these hashes, whatever they are called, the latest first, by their hashes.
+    pub async fn with_hashes(
+        &self,
+        db: &impl ConnectionTrait,
+        hashes: &[i64],
+        limit: u64,
+    ) -> Result<HashMap<i64, Vec<i64>>> {
+        let mut found: HashMap<i64, Vec<i64>> = HashMap::new();
+        let rows = rows::latest_by_hashes(db, hashes, limit).await?;
+        rows.iter().for_each(|row| found.entry(row.sql_hash).or_default().push(row.id));
+        self.note(rows);
+        Ok(found)
+    }
+
     /// The ids of all versions of a query, the latest first.
     pub async fn of_name(&self, db: &impl ConnectionTrait, name: &QueryName, limit: u64) -> Result<Vec<i64>> {
         Ok(rows::ids_of_name(db, &name.pack, &name.name, limit).await?)

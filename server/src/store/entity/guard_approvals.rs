@@ -33,6 +33,9 @@ pub struct Model {
     pub findings: String,
     #[sea_orm(column_type = "Text")]
     pub query: String,
+    /// Names of the rules: a list of texts, as JSON. `None` if a node of an older version has added it.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub rules: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -11,7 +11,7 @@ stored_words! {
         Complete = "complete",
         /// An operator ended it.
         Cancelled = "cancelled",
-        /// The server ended it, because it seems to stop agents.
+        /// The server ended it, because it seems to harm hosts.
         Stopped = "stopped",
         /// Its deadline has passed.
         Expired = "expired",
@@ -50,10 +50,21 @@ pub struct Model {
     pub bus_key: Option<String>,
     /// Most hosts a second that are given the query; 0 is no limit.
     pub rate: i64,
-    /// Whether no further host is given it.
+    /// Whether no further host is given it, or none but canaries.
     pub is_paused: bool,
-    /// How often these two were set.
+    /// How often the pace was set.
     pub pace_changes: i64,
+    /// A compressed bitmap of the hosts that are given it first.
+    #[sea_orm(column_type = "Blob", nullable)]
+    pub canaries: Option<Vec<u8>>,
+    /// While it is held, and only canaries are given it: until when they are waited for.
+    pub canaries_until: Option<Moment>,
+    /// Whether an operator has paused it while canaries were waited for, so that they are not given it either.
+    pub is_paused_early: bool,
+    /// Most CPU time in ms on one host; 0 is no limit.
+    pub host_cpu_ms: i64,
+    /// Most CPU time in ms on all hosts together; 0 is no limit.
+    pub fleet_cpu_ms: i64,
     /// Most rows that are kept of the answer of a host; 0 is no limit, -1 keeps none.
     pub row_limit: i64,
     /// Most bytes of rows, in the same way.

@@ -13,7 +13,9 @@ pub struct Model {
     pub author_email: String,
     /// Whether agent options with mistakes are taken.
     pub is_forced: bool,
-    /// Bytes of `outcome` and `documents`.
+    /// Whether what no document names is deleted.
+    pub deletes_unnamed: bool,
+    /// Bytes of `outcome`, `documents` and `shown`.
     pub bytes: i64,
     /// What the apply would change, as JSON.
     #[sea_orm(column_type = "Text")]
@@ -21,6 +23,11 @@ pub struct Model {
     /// JSON. May hold enroll secrets.
     #[sea_orm(column_type = "Text")]
     pub documents: String,
+    /// What whoever made it was shown, as JSON. `None` if a node of an older version has added it.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub shown: Option<String>,
+    /// The numbers of that, as JSON.
+    pub summary: Option<String>,
 }
 
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -27,6 +27,15 @@ pub async fn by_hashes(db: &impl ConnectionTrait, hashes: Vec<i64>) -> Result<Ve
     Ok(found)
 }
 
+/// As [`by_hashes`], for few hashes: the latest, so many at most.
+pub async fn latest_by_hashes(db: &impl ConnectionTrait, hashes: &[i64], limit: u64) -> Result<Vec<Model>> {
+    let mut found = Vec::new();
+    for hashes in hashes.chunks(WORDS) {
+        found.extend(with_hashes(hashes).order_by_desc(Column::Id).limit(limit).all(db).await?);
+    }
+    Ok(found)
+}
+
 /// As [`by_hashes`], with all that any node has committed.
 pub async fn by_hashes_now(store: &Store, hashes: Vec<i64>) -> Result<Vec<Model>> {
     let mut found = Vec::new();

@@ -264,7 +264,7 @@ fn lines_in(file: &PathBuf) -> Vec<(usize, u64)> {
 fn run_all(seeds: std::ops::Range<u64>, events: usize, kinds: &[Event]) {
     let run = |seed| {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        runtime.block_on(async { LogHistory::begin(seed).await.run(seed, events, kinds).await })
+        runtime.block_on(async { Box::pin(LogHistory::begin(seed)).await.run(seed, events, kinds).await })
     };
     let next = AtomicU64::new(seeds.start);
     let run_some = || {

@@ -190,7 +190,7 @@ async fn end_all(cluster: &Cluster, jobs: &mut Vec<LiveJob>, report: &mut ChaosR
                         && other.status != LiveStatus::Open
                         && one.counts == other.counts =>
                 {
-                    Ok(one.counts.clone())
+                    Ok(one.counts)
                 }
                 _ => Err(looks),
             }

@@ -91,8 +91,14 @@ async fn what_was_denied_stays_refused() {
         decide(&server.rest, &key, "deny").await.read::<ApprovalEnvelope>().approval.state,
         ApprovalState::Denied
     );
-    assert!(ask(&maintainer).await.problems()[0].contains("admin@example.com has denied it"));
-    assert_eq!(activities(&server, "denied_approval"), 1);
+    let again = ask(&maintainer).await.problems()[0].clone();
+    assert!(again.contains("admin@example.com has denied it, and nobody is asked again"), "{again}");
+    assert!(!again.contains("approve grant"), "{again}");
+    assert_eq!((activities(&server, "denied_approval"), activities(&server, "asked_for_approval")), (1, 1));
+    let listed = approvals(&server.rest).await;
+    assert_eq!((listed.len(), listed[0].state), (1, ApprovalState::Denied));
+    assert_eq!(listed[0].decided_by.as_deref(), Some("admin@example.com"));
+    assert!(!listed[0].rules.is_empty(), "{listed:?}");
 }
 
 #[tokio::test]
@@ -100,9 +106,17 @@ async fn changes_wait_for_a_second_person_too_and_a_dry_run_asks_nobody() {
     let (_file, server) = server().await;
     let maintainer = server.user("maintainer");
     let label = [json!({ "kind": "label", "spec": { "name": "a", "query": CURL } })];
-    assert_eq!(maintainer.try_apply(&label, true).await.status, 422);
+    let plan = maintainer.post("spec/plan", &json!({ "documents": label })).await;
+    for tried in [maintainer.try_apply(&label, true).await, plan] {
+        assert_eq!(tried.status, 422);
+        let said = &tried.problems()[0];
+        assert!(said.contains("nobody is asked for approval yet: that is done when the change is made"), "{said}");
+        assert!(!said.contains("approve grant"), "no such request is there: {said}");
+    }
     assert_eq!(approvals(&server.rest).await.len(), 0);
     let key = key(&maintainer.try_apply(&label, false).await);
+    let tried = maintainer.try_apply(&label, true).await.problems()[0].clone();
+    assert!(tried.contains(&format!("fleetctl approve grant {key}")), "it is there now: {tried}");
     decide(&server.rest, &key, "grant").await.read::<Value>();
     assert_eq!(maintainer.try_apply(&label, true).await.status, 200);
     let applied = maintainer.try_apply(&label, false).await;

@@ -4,6 +4,7 @@ mod accelerate;
 mod accounting;
 mod answers;
 pub mod campaigns;
+pub mod canaries;
 mod discovery;
 mod interleavings;
 mod pace;

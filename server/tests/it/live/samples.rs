@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use agent_compat::agent::{Identity, Platform};
 use serde_json::{Value, json};
 
 use super::{counts, hosts, start};
@@ -57,4 +60,49 @@ async fn limits_hold_together() {
         assert_eq!(answer.status, 422, "{limits}");
         assert!(answer.problems()[0].starts_with(path), "{limits}: {:?}", answer.problems());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn some_online_hosts_of_each_version_are_asked_and_only_those_that_consent() {
+    let server = TestServer::with(|config| config.live.try_label = "consenting".to_owned()).await;
+    let mut agents = hosts(&server, 6).await;
+    server.clock.advance(Duration::from_secs(3600));
+    for index in 0..2 {
+        let mut agent = server.address.agent_of(Identity::simulated(1, 100 + index, Platform::Windows));
+        agent.enroll().await;
+        crate::checkin::settle(&mut agent).await;
+    }
+    for agent in &mut agents[..5] {
+        crate::checkin::settle(agent).await;
+    }
+    let request = |targets: Value, most: u32| json!({ "query": "SELECT 1", "targets": targets, "per_version": most });
+    let unknown = server.rest.post("live_queries", &request(json!({}), 2)).await;
+    assert!(unknown.status == 422 && unknown.text.contains("there is no label"), "{}", unknown.text);
+    let refused = server.rest.post("live_queries", &request(json!({ "all": true }), 101)).await;
+    assert!(refused.status == 422 && refused.text.contains("expects 1 to 100 hosts"), "{}", refused.text);
+    let away = server.rest.post("live_queries", &request(json!({ "host_ids": [6] }), 2)).await;
+    assert!(away.status == 422 && away.text.contains("none of these hosts is online"), "{}", away.text);
+
+    let started = server.rest.post("live_queries", &request(json!({ "all": true }), 2)).await.json();
+    let groups: Vec<(&str, u64, usize)> = started["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| {
+            let hosts = group["host_ids"].as_array().unwrap();
+            assert!(hosts.iter().all(|id| id.as_i64().unwrap() != 6), "offline: {group}");
+            (group["platform"].as_str().unwrap(), group["size"].as_u64().unwrap(), hosts.len())
+        })
+        .collect();
+    assert_eq!((groups.len(), groups[0].1, groups[0].2), (2, 6, 2), "{started}");
+    assert_eq!(groups[1], ("windows", 2, 2), "{started}");
+    assert_eq!(started["live_query"]["counts"]["targets"], 4);
+
+    let names: Vec<&str> = agents[..2].iter().map(|agent| agent.agent().identity().fqdn.as_str()).collect();
+    let spec = json!({ "name": "consenting", "label_membership_type": "manual", "hosts": names });
+    let documents = json!({ "documents": [{ "kind": "label", "spec": spec }] });
+    assert_eq!(server.rest.post("spec/apply", &documents).await.status, 200);
+    let started = server.rest.post("live_queries", &request(json!({}), 9)).await.json();
+    assert_eq!(started["groups"].as_array().unwrap().len(), 1, "{started}");
+    assert_eq!(started["live_query"]["counts"]["targets"], 2, "{started}");
 }

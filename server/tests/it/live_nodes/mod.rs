@@ -2,6 +2,7 @@
 
 mod accounting;
 mod campaigns;
+mod canaries;
 mod notifications;
 mod outages;
 mod pace;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use crate::live;
 use crate::support::{RedisProcess, TestServer, eventually};
-use muster::config::Redis;
+use muster::config::{Config, Redis};
 
 /// Longest wait for something one server tells another.
 const SOON: Duration = Duration::from_secs(60);
@@ -27,11 +28,17 @@ pub struct Two {
 
 impl Two {
     pub async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With other settings.
+    pub async fn with(change: impl FnOnce(&mut Config)) -> Self {
         let redis = RedisProcess::start().await;
         let address = redis.address();
         let a = TestServer::with(|config| {
             config.redis = Redis { address: vec![address], ..Redis::default() };
             config.server.tls = false;
+            change(config);
         })
         .await;
         let b = TestServer::beside(&a).await;

@@ -154,6 +154,23 @@ async fn pages_and_clients_are_told_what_is_frozen() {
         let page = visitor.get("/queries/saved").await.text;
         assert!(page.contains(banner) && !page.contains("queries/new"), "{page}");
     }
+    let reason = "until 2026-01-16 19:00 Europe/Berlin, because of the change freeze";
+    let offers = [
+        ("/live", "Run query", "no live query can be started"),
+        ("/users", "Add user", "nothing can be changed"),
+        ("/hosts", "Run a live query", "no live query can be started"),
+        ("/password", "Change password", "nothing can be changed"),
+        ("/queries/new", "Save query", "nothing can be changed"),
+    ];
+    for (path, offer, why) in offers {
+        let page = admin(&server).get(path).await.text;
+        assert!(page.contains(&format!("disabled>{offer}</button>")) && page.contains(reason), "{path}: {page}");
+        assert!(page.contains(why) && !page.contains(&format!("\">{offer}</button>")), "{path}: {page}");
+    }
+    assert!(!admin(&server).get("/users").await.text.contains("/delete\""));
+    let denied = server.rest.post("approvals/aaaaaaaaaaaa/grant", &json!({})).await;
+    assert_eq!(denied.status, 403);
+    assert!(denied.problems()[0].contains("no SQL can be approved or denied until"), "{}", denied.text);
     let version = server.rest.get("version").await.json();
     let expected = json!({ "window": "release", "until": "2026-01-16T18:00:00Z", "live_queries": true });
     assert_eq!(version["freeze"], expected);
@@ -162,4 +179,8 @@ async fn pages_and_clients_are_told_what_is_frozen() {
     assert!(server.rest.get("version").await.json().get("freeze").is_none());
     let page = admin(&server).get("/queries/saved").await.text;
     assert!(!page.contains("Change freeze") && page.contains("queries/new"), "{page}");
+    for (path, offer, _) in offers {
+        let page = admin(&server).get(path).await.text;
+        assert!(page.contains(&format!("{offer}</button>")) && !page.contains(" disabled>"), "{path}: {page}");
+    }
 }

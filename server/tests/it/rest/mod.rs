@@ -16,6 +16,7 @@ mod lists;
 pub mod operations;
 mod plan;
 mod plans;
+mod predicted;
 mod races;
 mod report;
 mod roles;

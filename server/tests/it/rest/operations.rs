@@ -70,6 +70,8 @@ pub async fn furnished() -> TestServer {
     server.rest.apply_yaml(ROLLOUT).await;
     let outcome = Carver::numbered(1, 4, b"an archive".to_vec()).send(&agent).await;
     assert_eq!(outcome, CarveOutcome::Success { left_out: Vec::new() });
+    let plan = json!({ "documents": [{ "kind": "query", "spec": { "name": "planned", "query": "SELECT 1" } }] });
+    assert_eq!(server.rest.post("spec/plan", &plan).await.status, 200);
     // Requests of somebody else.
     let now = server.clock.now().0;
     for key in ["aaaaaaaaaaaa", "bbbbbbbbbbbb"] {
@@ -175,7 +177,10 @@ fn samples() -> Vec<Sample> {
         apply(Admin, "enroll_secret", secrets.clone()),
         apply(Admin, "user_roles", json!({ "roles": {} })),
         post("/spec/plan", json!({ "documents": [{ "kind": "query", "spec": query }], "max_deletes": 0 })),
+        get("/spec/plans"),
+        named("/spec/plans/{id}", "spec/plans/1"),
         post("/spec/delete", json!({ "documents": [{ "kind": "query", "spec": { "name": "not there" } }] })),
+        get("/documents/status"),
         get("/spec/queries"),
         post("/spec/queries", specs(&query)),
         named("/spec/queries/{name}", "spec/queries/uptime"),
@@ -254,6 +259,7 @@ fn samples() -> Vec<Sample> {
         Sample { path: "live_queries/1/rate", ..post("/live_queries/{id}/rate", json!({ "rate": 5 })) },
         Sample { path: "live_queries/1/pause", ..post("/live_queries/{id}/pause", json!({})) },
         Sample { path: "live_queries/1/resume", ..post("/live_queries/{id}/resume", json!({})) },
+        Sample { path: "live_queries/1/promote", ..post("/live_queries/{id}/promote", json!({})) },
         Sample { path: "live_queries/1/cancel", ..post("/live_queries/{id}/cancel", json!({})) },
         Sample {
             least: Some(Maintainer),

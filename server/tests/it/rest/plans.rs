@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use agent_compat::agent::{Identity, Platform};
 use chrono::TimeDelta;
-use muster_api::rest::{Action, Applied, ApplyPlan, ApplyPlanEnvelope};
+use muster_api::rest::{Action, Applied, ApplyPlan, ApplyPlanEnvelope, PlanList, ShownPlanEnvelope};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
@@ -103,6 +103,79 @@ async fn a_plan_is_refused_when_what_it_touches_has_changed() {
     let plan = plan(&server, &[query("q", "SELECT 5")]).await;
     server.rest.apply(&[options(40), label(json!(["h2"])), query("other", "SELECT 1")]).await;
     assert_eq!(apply_plan(&server.rest, plan.id).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_plan_is_shown_again_with_what_has_changed_since() {
+    let server = TestServer::start().await;
+    server.rest.apply(&[query("q", "SELECT 1")]).await;
+    let (maintainer, observer) = (server.user("maintainer"), server.user("observer"));
+    // Once this answers, hosts can be counted.
+    assert_eq!(server.rest.get("hosts/count").await.json()["count"], 0);
+    let kept = plan(&server, &[query("q", "SELECT 2"), query("r", "SELECT 1")]).await;
+    let path = format!("spec/plans/{}", kept.id);
+    let shown = async || server.rest.get(&path).await.read::<ShownPlanEnvelope>().plan;
+    let plan_now = shown().await;
+    assert!(plan_now.is_good && plan_now.refusals.is_empty(), "{plan_now:?}");
+    assert_eq!(plan_now.applied.as_ref(), Some(&kept.applied), "as it was shown");
+    assert_eq!((plan_now.plan.id, plan_now.plan.expires_at), (kept.id, kept.expires_at));
+    assert_eq!(plan_now.plan.author, "admin@example.com");
+    assert_eq!(server.rest.get("spec/queries/r").await.status, 404, "looking changes nothing");
+    let listed = maintainer.get("spec/plans").await.read::<PlanList>().plans;
+    assert_eq!(listed, std::slice::from_ref(&plan_now.plan));
+    let summary = listed[0].summary.unwrap();
+    assert_eq!((summary.created, summary.changed, summary.deleted, summary.hosts), (1, 1, 0, Some(0)));
+
+    server.rest.apply(&[query("q", "SELECT 3")]).await;
+    let outdated = shown().await;
+    assert!(!outdated.is_good && outdated.refusals[0].reason.contains("query \"q\";"), "{outdated:?}");
+    assert_eq!((outdated.refusals[0].name.as_str(), outdated.applied), ("plan", Some(kept.applied)));
+    server.rest.apply(&[query("q", "SELECT 1")]).await;
+    assert!(shown().await.is_good, "it is as it was");
+
+    for refused in ["spec/plans", &path] {
+        assert_eq!(observer.get(refused).await.status, 403);
+    }
+    let secret = plan(&server, &[doc("config", json!({ "org_info": { "org_name": "Another" } }))]).await;
+    assert_eq!(maintainer.get(&format!("spec/plans/{}", secret.id)).await.status, 403);
+    // A node of an older version keeps less.
+    server.database().execute("UPDATE plans SET shown = NULL, summary = NULL");
+    let old = shown().await;
+    assert_eq!((old.applied, old.plan.summary, old.is_good), (None, None, true));
+    assert_eq!(apply_plan(&server.rest, kept.id).await.status, 200);
+    assert_eq!(server.rest.get(&path).await.status, 404);
+}
+
+/// Whoever plans a pack looks at the SQL that it runs, which another object holds.
+#[tokio::test]
+async fn a_plan_is_refused_when_the_sql_that_its_packs_run_has_changed() {
+    let server = TestServer::start().await;
+    let queries = |interval: u32| json!([{ "query": "Q", "interval": interval }]);
+    let pack = |interval: u32| {
+        doc("pack", json!({ "name": "p", "targets": { "labels": ["All Hosts"] }, "queries": queries(interval) }))
+    };
+    let schedule = |interval: u32| doc("global_schedule", json!({ "queries": queries(interval) }));
+    server.rest.apply(&[query("q", "SELECT 0"), query("r", "SELECT 0"), pack(60), schedule(60)]).await;
+    let mut number = 0;
+    // Also if the pack itself is as it was, and if something else is planned with it.
+    for planned in [vec![pack(120)], vec![pack(60), query("s", "SELECT 1")], vec![schedule(120)]] {
+        number += 1;
+        let kept = plan(&server, &planned).await;
+        let sql = format!("SELECT {number}");
+        server.rest.apply(&[query("q", &sql)]).await;
+        let refused = apply_plan(&server.rest, kept.id).await;
+        assert_eq!(refused.status, 409, "{planned:?}: {}", refused.text);
+        assert!(refused.problems()[0].contains("somebody has changed query \"q\";"), "{}", refused.text);
+        let again = plan(&server, &planned).await;
+        // Neither what the query says of itself nor other queries matter.
+        let described = doc("query", json!({ "name": "q", "query": sql, "description": format!("{number}") }));
+        server.rest.apply(&[described, query("r", &sql)]).await;
+        assert_eq!(apply_plan(&server.rest, again.id).await.status, 200, "{planned:?}");
+    }
+    // A plan that brings the SQL itself is compared by its documents.
+    let both = plan(&server, &[query("q", "SELECT 9"), pack(90)]).await;
+    server.rest.apply(&[query("r", "SELECT 9")]).await;
+    assert_eq!(apply_plan(&server.rest, both.id).await.status, 200);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use super::address::HostsAddress;
 use crate::admin::AdminApi;
 use crate::admin::pages::answer::{Page, PageAnswer, PageFailed, go_to};
 use crate::admin::pages::forms::{FormFields, Posted};
-use crate::admin::pages::parts::{cut, link, plural};
+use crate::admin::pages::parts::{cut, link, plural, shown};
 use crate::admin::pages::visit::Visit;
 use crate::fleet::access::Permission;
 use crate::fleet::changes::content_mark;
@@ -30,13 +30,15 @@ const MOST_ASKED: usize = 100;
 /// The form around a table of hosts, with what can be done with them.
 pub(super) fn form(visit: &Visit, address: &HostsAddress, rows: &HostPageRows, table: Markup) -> Markup {
     let is_part = rows.found > rows.hosts.len() as u64;
+    let no_query = visit.why_closed(Permission::RunLiveQueries);
     html! {
         form.bulk action="hosts/selected/refetch" method="post" data-bulk {
             (visit.form_key.field())
             (address.first().fields())
             div.bulk-bar {
                 span.muted data-picked { "Selected hosts:" }
-                button formaction="hosts/selected/live" { "Run a live query" }
+                button formaction="hosts/selected/live" disabled[no_query.is_some()] { "Run a live query" }
+                @if let Some(why) = no_query { span.hint { (shown(&why)) } }
                 @if visit.may(Permission::WriteHosts) {
                     button { "Refetch" }
                     button.danger formaction="hosts/selected/delete" { "Delete" }

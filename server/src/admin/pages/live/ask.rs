@@ -9,7 +9,7 @@ use muster_api::rest::{FleetCount, LabelSummary, LiveQuery, LiveTargets, NewLive
 use super::{live_status, progress_line};
 use crate::admin::AdminApi;
 use crate::admin::pages::answer::{self, Page, PageAnswer, PageFailed};
-use crate::admin::pages::forms::{FormFields, Posted};
+use crate::admin::pages::forms::{FormFields, Posted, send_button};
 use crate::admin::pages::parts::{CodeField, CodeLanguage, ago, code_field, count as count_of, cut, plural, shown};
 use crate::admin::pages::visit::{Glance, Visit};
 use crate::fleet::access::Permission;
@@ -177,7 +177,7 @@ async fn read(fleet: &Fleet, visit: &Visit, form: &AskForm) -> Result<AskChoices
         kinds: fleet.hosts.counts_now(by).await?,
         latest: fleet.live.latest(by, LATEST).await?,
         chosen: fleet.hosts.names(by, &form.host_ids).await?,
-        has_queries: visit.may(Permission::RunLiveQueries) || Queries::of(fleet).has_for_observers(by).await?,
+        has_queries: visit.has(Permission::RunLiveQueries) || Queries::of(fleet).has_for_observers(by).await?,
     })
 }
 
@@ -312,7 +312,7 @@ fn show(visit: &Visit, form: &AskForm, choices: &AskChoices) -> Markup {
 }
 
 fn ask(visit: &Visit, form: &AskForm, choices: &AskChoices) -> Markup {
-    let may_ask_anything = visit.may(Permission::RunLiveQueries);
+    let may_ask_anything = visit.has(Permission::RunLiveQueries);
     let kinds = &choices.kinds;
     html! {
         form.card.stack action="live" method="post" data-ask {
@@ -391,7 +391,7 @@ fn ask(visit: &Visit, form: &AskForm, choices: &AskChoices) -> Markup {
                 }
                 (targets_line(form))
                 div.row {
-                    button.primary { "Run query" }
+                    (send_button(visit, Permission::RunLiveQueries, "Run query"))
                     button name="count" value="true" formnovalidate { "Count hosts" }
                     span.hint {
                         "A host is asked if it is in one of the labels and of one of the platforms; single hosts are asked in any case."
@@ -408,7 +408,7 @@ fn latest(visit: &Visit, latest: &[LiveQuery]) -> Markup {
             div.card-head { h2 { "Asked before" } }
             @if latest.is_empty() {
                 div.empty {
-                    @if visit.may(Permission::RunLiveQueries) {
+                    @if visit.has(Permission::RunLiveQueries) {
                         h2 { "No live query yet" }
                         p { "What was asked, by whom, and what came back stands here." }
                     } @else {

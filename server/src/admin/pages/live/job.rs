@@ -10,7 +10,7 @@ use serde::de::IntoDeserializer as _;
 use sha2::{Digest as _, Sha256};
 
 use super::table::AnswerTable;
-use super::{live_status, progress_line};
+use super::{canary_line, live_status, progress_line, waits_for_canaries};
 use crate::admin::AdminApi;
 use crate::admin::pages::answer::{Page, PageAnswer};
 use crate::admin::pages::assets::RESULTS;
@@ -18,6 +18,7 @@ use crate::admin::pages::forms::Posted;
 use crate::admin::pages::overview::{download, number_of};
 use crate::admin::pages::parts::{ago, bytes, count, cut, link, milliseconds, plural, shown, shown_start};
 use crate::admin::pages::visit::{Glance, PageId, Visit};
+use crate::fleet::access::Permission;
 use crate::fleet::live::PaceChange;
 use crate::fleet::{Error, Result};
 
@@ -56,6 +57,11 @@ pub(in crate::admin::pages) async fn pause(api: Data<AdminApi>, posted: Posted, 
 
 pub(in crate::admin::pages) async fn resume(api: Data<AdminApi>, posted: Posted, id: PageId) -> PageAnswer {
     let changed = api.fleet.live.change_pace(&posted.visit.principal, *id, PaceChange::Resume).await;
+    back(posted, *id, changed)
+}
+
+pub(in crate::admin::pages) async fn promote(api: Data<AdminApi>, posted: Posted, id: PageId) -> PageAnswer {
+    let changed = api.fleet.live.change_pace(&posted.visit.principal, *id, PaceChange::Promote).await;
     back(posted, *id, changed)
 }
 
@@ -147,6 +153,7 @@ fn segments(counts: &LiveCounts) -> [(&'static str, u64); 4] {
 fn progress(visit: &Visit, query: &LiveQuery) -> Markup {
     let (id, counts) = (query.id, &query.counts);
     let is_open = query.status == LiveStatus::Open;
+    let may_promote = waits_for_canaries(query) && visit.may(Permission::RunLiveQueries);
     let renew = is_open.then(|| format!("live/{id}/part"));
     let all = number_of(counts.targets.max(1));
     let mut at = 0.0;
@@ -166,6 +173,7 @@ fn progress(visit: &Visit, query: &LiveQuery) -> Markup {
                     rect class=(class) x=(format!("{start:.1}")) width=(format!("{width:.1}")) height="10" {}
                 }
             }
+            @if let Some(line) = canary_line(query) { p { (line) } }
             @if let Some(reason) = &query.stop_reason { p.warning { (shown(reason)) } }
             @if counts.results_lost > 0 {
                 p.warning { "Answers of " (plural(counts.results_lost, "host", "hosts")) " could not be kept." }
@@ -180,7 +188,7 @@ fn progress(visit: &Visit, query: &LiveQuery) -> Markup {
             @if let Some(cost) = &query.cost { (cost_table(cost)) }
             @if is_open {
                 div.actions {
-                    @for (action, word, class, is_shown) in [("cancel", "Cancel", "danger", true), ("pause", "Pause", "", !query.paused), ("resume", "Resume", "", query.paused)] {
+                    @for (action, word, class, is_shown) in [("cancel", "Cancel", "danger", true), ("pause", "Pause", "", !query.paused), ("resume", "Resume", "", query.paused), ("promote", "Let all hosts follow", "", may_promote)] {
                         @if is_shown {
                             form.inline action={ "live/" (id) "/" (action) } method="post" {
                                 (visit.form_key.field()) button class=(class) { (word) }

@@ -11,7 +11,7 @@ mod table;
 
 pub(super) use self::ask::{page, start, targets};
 pub(super) use self::export::{csv, json_lines, stream};
-pub(super) use self::job::{cancel, hosts, page as job_page, part, pause, resume};
+pub(super) use self::job::{cancel, hosts, page as job_page, part, pause, promote, resume};
 pub(super) use self::schema::schema;
 pub(super) use self::seats::Seats;
 
@@ -24,12 +24,26 @@ use super::parts::{Tone, badge, count, plural};
 pub(super) fn live_status(query: &LiveQuery) -> Markup {
     match query.status {
         LiveStatus::Open if query.paused => badge(Tone::Attention, "Paused"),
+        LiveStatus::Open if waits_for_canaries(query) => badge(Tone::Unknown, "Canaries"),
         LiveStatus::Open => badge(Tone::Unknown, "Running"),
         LiveStatus::Complete => badge(Tone::Good, "Complete"),
         LiveStatus::Cancelled => badge(Tone::Unknown, "Cancelled"),
         LiveStatus::Stopped => badge(Tone::Bad, "Stopped"),
         LiveStatus::Expired => badge(Tone::Unknown, "Expired"),
     }
+}
+
+/// Whether targets wait for the canaries.
+fn waits_for_canaries(query: &LiveQuery) -> bool {
+    query.canaries.is_some_and(|canaries| canaries.until.is_some())
+}
+
+/// How far the canaries are, and how many hosts wait for them.
+fn canary_line(query: &LiveQuery) -> Option<String> {
+    let canaries = query.canaries.filter(|canaries| canaries.until.is_some())?;
+    let (first, waiting) = (plural(canaries.hosts, "canary", "canaries"), plural(canaries.waiting, "host", "hosts"));
+    let until = canaries.until?.format("%H:%M:%S UTC");
+    Some(format!("{first} first, {} settled; {waiting} wait for them, until {until} at most", count(canaries.settled)))
 }
 
 /// How far a live query is, in numbers that add up.

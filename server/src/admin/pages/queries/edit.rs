@@ -7,7 +7,7 @@ use muster_api::rest::QueryInput;
 
 use crate::admin::AdminApi;
 use crate::admin::pages::answer::{Page, PageAnswer, PageFailed, go_to};
-use crate::admin::pages::forms::{FormFields, Posted};
+use crate::admin::pages::forms::{FormFields, Posted, send_button};
 use crate::admin::pages::parts::{
     CodeField, CodeLanguage, DiffRoom, code_field, count, cut, field_diffs, hidden_warning, plural, shown,
 };
@@ -116,7 +116,7 @@ fn form_page(visit: &Visit, id: Option<i64>, form: &QueryForm) -> Page {
                     button.primary name="step" value="review" { "Review changes" }
                     a.button href={ "queries/" (id) } { "Cancel" }
                 } @else {
-                    button.primary { "Save query" }
+                    (send_button(visit, Permission::WriteSchedule, "Save query"))
                     a.button href="queries/saved" { "Cancel" }
                 }
             }

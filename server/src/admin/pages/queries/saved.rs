@@ -121,7 +121,8 @@ pub(in crate::admin::pages) async fn query(api: Data<AdminApi>, visit: Visit, id
 }
 
 fn head(visit: &Visit, query: &Query) -> Markup {
-    let may_run = query.observer_can_run || visit.may(Permission::RunLiveQueries);
+    let is_closed = visit.why_closed(Permission::RunLiveQueries).is_some();
+    let may_run = !is_closed && (query.observer_can_run || visit.has(Permission::RunLiveQueries));
     html! {
         div.title {
             div {

@@ -37,7 +37,7 @@ async fn claims_and_answers_of_many_hosts_cost_a_few_scripts() {
     let bus = &shared.bus;
     let job = new_job(1);
     bus.open(job, Start::New).await.unwrap();
-    let claims = (1..=HOSTS).map(|host| bus.claim(job, host * 1000, crate::clock::Moment(0), false));
+    let claims = (1..=HOSTS).map(|host| bus.claim(job, host * 1000, crate::clock::Moment(0), false, false));
     assert!(join_all(claims).await.into_iter().all(|claim| claim == Ok(Claim::Won)));
     let line = |host: i64| format!("{{\"host_id\":{host}}}").into_bytes().into();
     let answers = (1..=HOSTS).map(|host| bus.answer(job, host * 1000, line(host * 1000), b"note".to_vec(), soon()));

@@ -25,7 +25,7 @@ async fn a_redis_that_came_back_empty_has_lost_its_jobs() {
     is_unavailable(&shared.bus, JOB).await;
     redis.restart().await;
     let lost = eventually("Redis is used again", async || {
-        let claimed = shared.bus.claim(JOB, 9, crate::clock::Moment(0), true).await;
+        let claimed = shared.bus.claim(JOB, 9, crate::clock::Moment(0), true, false).await;
         claimed.err().filter(|error| !matches!(error, BusError::Unavailable(_)))
     })
     .await;
@@ -133,7 +133,7 @@ async fn a_node_of_a_cluster_may_restart() {
     // Jobs of the other nodes go on, those of this one have to wait.
     let (mut going_on, mut waiting) = (0, 0);
     for job in JOBS.map(|id| JobKey::new(id, None)) {
-        match shared.bus.claim(job, 1, crate::clock::Moment(0), true).await {
+        match shared.bus.claim(job, 1, crate::clock::Moment(0), true, false).await {
             Ok(Claim::Won) => going_on += 1,
             Err(BusError::Unavailable(_)) => waiting += 1,
             other => panic!("{other:?}"),
@@ -145,7 +145,7 @@ async fn a_node_of_a_cluster_may_restart() {
     let mut lost = 0;
     for job in JOBS.map(|id| JobKey::new(id, None)) {
         let claimed = eventually("the job is there again", async || {
-            match shared.bus.claim(job, 2, crate::clock::Moment(0), true).await {
+            match shared.bus.claim(job, 2, crate::clock::Moment(0), true, false).await {
                 Err(BusError::Unavailable(_)) => None,
                 outcome => Some(outcome),
             }

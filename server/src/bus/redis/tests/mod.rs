@@ -68,7 +68,7 @@ async fn rings_through(from: &RedisShare, events: &mut ChangeEvents, event: Chan
 
 /// Calls that fail say so soon; the first of them may have to find out.
 async fn is_unavailable(bus: &RedisBus, job: JobKey) {
-    let refused = bus.claim(job, 1, crate::clock::Moment(0), true).await;
+    let refused = bus.claim(job, 1, crate::clock::Moment(0), true, false).await;
     assert!(matches!(refused, Err(BusError::Unavailable(_))), "{refused:?}");
 }
 
@@ -76,7 +76,7 @@ async fn is_unavailable(bus: &RedisBus, job: JobKey) {
 async fn works_again(bus: &RedisBus, job: JobKey) {
     let host = rand::random_range(1000..1_000_000);
     eventually("Redis is used again", async || {
-        match bus.claim(job, host, crate::clock::Moment(0), true).await {
+        match bus.claim(job, host, crate::clock::Moment(0), true, false).await {
             // One that was carried out before its answer was lost is not given again.
             Ok(_) => Some(()),
             Err(BusError::Unavailable(_)) => None,

@@ -102,8 +102,10 @@ async fn a_slow_command_is_no_outage() {
     for host in 1..=2 {
         let slow = Arc::clone(&redis);
         let busy = tokio::task::spawn_blocking(move || slow.ask(&["debug", "sleep", "1.3"]));
-        eventually("Redis is busy", async || shared.bus.claim(JOB, host, crate::clock::Moment(0), true).await.err())
-            .await;
+        eventually("Redis is busy", async || {
+            shared.bus.claim(JOB, host, crate::clock::Moment(0), true, false).await.err()
+        })
+        .await;
         assert_eq!(busy.await.unwrap().trim(), "OK");
         // At once, not only after a pause.
         assert!(claim(&shared.bus, JOB, 100 + host).await);

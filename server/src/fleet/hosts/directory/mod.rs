@@ -15,6 +15,7 @@ mod order;
 mod pick;
 mod shared;
 mod slots;
+mod spread;
 mod states;
 mod tables;
 mod targets;
@@ -22,12 +23,14 @@ mod targets;
 mod tests;
 mod text;
 
-pub use alike::LabelMoves;
+pub use alike::{AlikeHosts, LabelMoves};
 pub use census::Census;
 pub use cohorts::SideHosts;
 pub use groups::AskableHost;
 pub use pick::HostsSummary;
 pub(super) use pick::{HostPick, PickedHost};
+pub use spread::SpreadGroup;
+pub(super) use spread::in_turn;
 pub use targets::{OnlineTally, TargetGroups};
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};

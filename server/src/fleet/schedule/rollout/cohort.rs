@@ -9,7 +9,7 @@ use crate::fleet::hosts::Assignment;
 pub(super) const PLACES: u32 = 1_000_000;
 
 /// The rollouts whose cohorts a host is in, by their positions in the plan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Cohorts(u32);
 
 impl Cohorts {

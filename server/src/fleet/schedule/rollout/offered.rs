@@ -72,6 +72,15 @@ impl Plan {
         has.fold(Cohorts::default(), |cohorts, (position, _)| cohorts.with(position))
     }
 
+    /// The cohorts of rollouts that another plan does not have yet: of all hosts once these are done.
+    pub fn cohorts_beyond(&self, before: &Self) -> Cohorts {
+        let is_new = |rollout: &PlannedRollout| {
+            rollout.is_served() && !before.rollouts.iter().any(|other| other.id == rollout.id)
+        };
+        let new = self.rollouts.iter().enumerate().filter(|(_, rollout)| is_new(rollout));
+        new.fold(Cohorts::default(), |cohorts, (position, _)| cohorts.with(position))
+    }
+
     /// All cohorts that hosts may be in together, as far as their configs differ by much: with or without each new version.
     pub fn possible_cohorts(&self) -> Vec<Cohorts> {
         let is_served = |served: bool| {
