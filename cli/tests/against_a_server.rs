@@ -566,7 +566,7 @@ async fn files_can_be_all_there_is() {
     let drift = console.fleetctl.run(&["plan", "--drift", "--delete-unnamed", "-f", "fleet"]);
     assert!(drift.code == Some(2) && drift.stdout.contains("deleted pack"), "{drift:?}");
     let few = console.bad(&["apply", "-f", "fleet", "--delete-unnamed", "--max-deletes", "1"]);
-    assert!(few.stderr.contains("max_deletes: is 1, and more would be deleted"), "{few:?}");
+    assert!(few.stderr.contains("--max-deletes: is 1, and more would be deleted"), "{few:?}");
     console.good(&["plan", "-f", "fleet", "--delete-unnamed"]);
     let applied = console.good(&["apply", "--plan", "1"]);
     assert!(applied.contains("created query \"only\"") && applied.contains("deleted query \"uptime\""), "{applied}");

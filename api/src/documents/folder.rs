@@ -82,6 +82,11 @@ fn look_through(dir: &Path, endings: &[&str], bounds: FolderBounds, found: &mut 
 /// # Errors
 /// When it cannot be read, is longer than the bounds allow or is not UTF-8, with the line.
 pub fn text_of(path: &Path, name: &str, bounds: FolderBounds) -> anyhow::Result<String> {
+    // Opening anything else may wait for ever.
+    let kind = fs::metadata(path).with_context(|| format!("cannot read {name}"))?;
+    if !kind.is_file() {
+        bail!("{name} is not a regular file");
+    }
     let file = fs::File::open(path).with_context(|| format!("cannot read {name}"))?;
     let mut bytes = Vec::new();
     let most = bounds.file_bytes;

@@ -33,7 +33,7 @@ Examples:
 pub enum Command {
     /// List rollouts, the newest first
     #[command(after_help = example!("List rollouts", "fleetctl rollout list"))]
-    List(ListArgs),
+    List(RolloutListArgs),
     /// Show how far a rollout is, what its gates show, and what was decided
     #[command(after_help = example!("Follow a rollout until it is over", "fleetctl rollout status cheaper-processes --watch"))]
     Status(StatusArgs),
@@ -52,7 +52,7 @@ pub enum Command {
 }
 
 #[derive(clap::Args)]
-pub struct ListArgs {
+pub struct RolloutListArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -91,7 +91,7 @@ pub async fn run(session: &ClientSession, command: Command) -> anyhow::Result<()
     }
 }
 
-async fn list(server: &RestClient, args: &ListArgs) -> anyhow::Result<()> {
+async fn list(server: &RestClient, args: &RolloutListArgs) -> anyhow::Result<()> {
     let found = server.get::<RolloutList>("rollouts").await?.rollouts;
     if args.json {
         return output::line(&serde_json::to_string(&found).context("cannot print the response")?);

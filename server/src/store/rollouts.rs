@@ -134,29 +134,29 @@ pub async fn decisions(db: &impl ConnectionTrait, rollout_id: i64, limit: u64) -
     Ok(found)
 }
 
-/// A decision that the webhook has not been told of.
+/// A decision that the webhook has not been reported of.
 #[derive(Debug)]
-pub struct UntoldDecision {
+pub struct UnreportedDecision {
     pub rollout: Model,
     pub decision: DecisionRow,
 }
 
-/// The oldest decisions since a moment that the webhook has not been told of.
-pub async fn untold(db: &impl ConnectionTrait, since: Moment, limit: u64) -> Result<Vec<UntoldDecision>> {
+/// The oldest decisions since a moment that the webhook has not been reported of.
+pub async fn unreported(db: &impl ConnectionTrait, since: Moment, limit: u64) -> Result<Vec<UnreportedDecision>> {
     let select = Decisions::find().filter(Decision::ToldAt.is_null()).filter(Decision::At.gt(since));
-    let mut untold = Vec::new();
+    let mut unreported = Vec::new();
     for decision in select.order_by_asc(Decision::Id).limit(limit).all(db).await? {
         if let Some(rollout) = by_id(db, decision.rollout_id).await? {
-            untold.push(UntoldDecision { rollout, decision });
+            unreported.push(UnreportedDecision { rollout, decision });
         }
     }
-    Ok(untold)
+    Ok(unreported)
 }
 
-/// Notes that the webhook was told of a decision.
-pub async fn told(tx: &Tx, id: i64, now: Moment) -> Result<()> {
-    let told = NewDecision { id: Unchanged(id), told_at: Set(Some(now)), ..Default::default() };
-    Decisions::update(told).exec_without_returning(tx).await?;
+/// Notes that the webhook was reported of a decision.
+pub async fn reported(tx: &Tx, id: i64, now: Moment) -> Result<()> {
+    let reported = NewDecision { id: Unchanged(id), told_at: Set(Some(now)), ..Default::default() };
+    Decisions::update(reported).exec_without_returning(tx).await?;
     Ok(())
 }
 

@@ -273,7 +273,7 @@ impl Task {
             Self::PruneApprovals => fleet.guard.forget_old_approvals().await,
             Self::TakeCensus => fleet.hosts.take_census().await,
             Self::KeepRollouts => fleet.rollouts.keep().await,
-            Self::TellOfRollouts => fleet.rollouts.tell().await,
+            Self::TellOfRollouts => fleet.rollouts.report_steps().await,
             Self::PruneRollouts => fleet.rollouts.forget_old().await,
             Self::RestoreLogLevel => {
                 telemetry::restore_log_level(fleet.clock.now());

@@ -16,6 +16,7 @@ mod names;
 mod other_versions;
 mod packs;
 mod queries;
+mod rollout_webhook;
 mod schedules;
 mod secrets;
 #[path = "../../tests/it/support/size.rs"]

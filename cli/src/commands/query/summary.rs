@@ -180,7 +180,7 @@ mod tests {
              \x20                 web-1 and 1 more\n  \
              lost          1 fleetctl query show 7 --state lost\n  \
              pending       2 (offline or not asked yet) fleetctl query show 7 --state pending\n  \
-             truncated     1 sent more rows than the server keeps\n\
+             truncated     1 sent more rows than the server keeps, or than its table guard lets through\n\
              Cost per host, reported by 3 hosts (p50 / p95 / max):\n  \
              time   2 ms / 12 ms / 3.2 s\n  CPU    0 ms / 1 ms / 999 ms\n  \
              memory 1.0 KiB / 1.5 MiB / 2.8 GiB\n"

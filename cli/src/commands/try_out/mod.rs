@@ -15,7 +15,7 @@ use muster_api::rest::{Change, LiveQueryEnvelope, LiveTargets, NewLiveQuery};
 use reqwest::StatusCode;
 use serde_json::Value;
 
-use self::outcome::{Outcome, table};
+use self::outcome::{TryOutcome, table};
 use self::tried::{TriedSql, tried};
 use super::completion;
 use super::query::answers::{self, AnswerEvent, AnswerReader, AnswerStream};
@@ -116,7 +116,7 @@ pub async fn of_plan(
     }
 }
 
-fn show(outcomes: &[Outcome], as_json: bool) -> anyhow::Result<()> {
+fn show(outcomes: &[TryOutcome], as_json: bool) -> anyhow::Result<()> {
     if as_json {
         return outcomes.iter().try_for_each(|outcome| output::line(&serde_json::to_string(outcome)?));
     }
@@ -135,7 +135,7 @@ async fn one(
     sql: TriedSql,
     request: &NewLiveQuery,
     open: &OpenQueries,
-) -> anyhow::Result<Outcome> {
+) -> anyhow::Result<TryOutcome> {
     let targets = LiveTargets { platforms: sql.platforms.clone(), ..request.targets.clone() };
     let request = NewLiveQuery { query: Some(sql.sql.clone()), targets, ..request.clone() };
     let made = match server.post::<_, LiveQueryEnvelope>("live_queries", &request).await {
@@ -146,15 +146,15 @@ async fn one(
                  setting live.try_label of the server; the plan was kept"
             );
         }
-        Err(error @ RestError::Invalid(_)) => return Ok(Outcome::not_tried(sql, error.to_string())),
+        Err(error @ RestError::Invalid(_)) => return Ok(TryOutcome::not_tried(sql, error.to_string())),
         Err(error @ RestError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, .. }) => {
-            return Ok(Outcome::not_tried(sql, error.to_string()));
+            return Ok(TryOutcome::not_tried(sql, error.to_string()));
         }
         Err(error) => return Err(error.into()),
     };
     let id = made.live_query.id;
     open.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
-    let mut outcome = Outcome::new(sql, id, made.groups);
+    let mut outcome = TryOutcome::new(sql, id, made.groups);
     let reader = AnswerReader { server: server.clone(), id, cursor: 0, is_following: true, patience: PATIENCE };
     let mut stream = AnswerStream::read(reader);
     loop {

@@ -14,7 +14,7 @@ const MAX_ERRORS: usize = 5;
 
 /// What came of one query.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Outcome {
+pub struct TryOutcome {
     kind: String,
     name: String,
     query: String,
@@ -135,7 +135,7 @@ impl GroupOutcome {
     }
 }
 
-impl Outcome {
+impl TryOutcome {
     pub fn new(sql: TriedSql, live_query_id: i64, groups: Vec<LiveGroup>) -> Self {
         let groups = groups.into_iter().map(GroupOutcome::of).collect();
         let TriedSql { kind, name, sql, .. } = sql;
@@ -178,7 +178,7 @@ impl Outcome {
 }
 
 /// A row for each platform and version, and what is wrong below.
-pub fn table(outcomes: &[Outcome]) -> String {
+pub fn table(outcomes: &[TryOutcome]) -> String {
     let columns = [
         "",
         "query",
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn costs_and_errors_are_shown_by_platform_and_version() {
-        let mut good = Outcome::new(sql("users"), 7, groups());
+        let mut good = TryOutcome::new(sql("users"), 7, groups());
         for (host, cpu_ms) in [(1, 10), (2, 30), (3, 20)] {
             good.add(&answer(host, "answered", cpu_ms, None));
         }
@@ -281,7 +281,7 @@ mod tests {
         assert_eq!(shown["groups"][0]["rows"], 6);
         assert_eq!(shown["groups"][1]["errors"], json!({ "no such table: users": 1 }));
 
-        let mut heavy = Outcome::new(sql("heavy"), 8, groups());
+        let mut heavy = TryOutcome::new(sql("heavy"), 8, groups());
         heavy.add(&answer(1, "answered", 9_000, None));
         let mut job = test_job();
         job.budget = serde_json::from_value(
@@ -289,9 +289,9 @@ mod tests {
         )
         .unwrap();
         heavy.end(&job);
-        let mut nowhere = Outcome::new(sql("typo"), 9, groups());
+        let mut nowhere = TryOutcome::new(sql("typo"), 9, groups());
         nowhere.end(&test_job());
-        let refused = Outcome::not_tried(sql("secret"), "the table guard refuses it".to_owned());
+        let refused = TryOutcome::not_tried(sql("secret"), "the table guard refuses it".to_owned());
         assert!(![&heavy, &nowhere, &refused].iter().any(|outcome| outcome.is_good()));
         let text = table(&[good, heavy, nowhere, refused]);
         assert!(

@@ -181,8 +181,7 @@ pub(super) async fn abort(api: Data<AdminApi>, posted: Posted, id: PageId) -> Pa
 
 async fn operate(api: Data<AdminApi>, posted: Posted, id: PageId, wish: RolloutWish) -> PageAnswer {
     api.submit(posted.visit, move |fleet, visit| async move {
-        let rollout = fleet.rollouts.by_id(&visit.principal, *id).await?;
-        fleet.rollouts.operate(&visit.principal, &rollout.name, wish).await?;
+        fleet.rollouts.operate_by_id(&visit.principal, *id, wish).await?;
         Ok(format!("/rollouts/{id}?notice=saved"))
     })
     .await

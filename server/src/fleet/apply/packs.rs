@@ -47,7 +47,9 @@ impl ApplyRun<'_> {
         let mut labels = store::named::all::<entity::labels::Entity>(self.tx).await?;
         if self.is_whole {
             // What is about to be deleted cannot be named.
-            queries.retain(|row| applied_queries.contains_key(&row.name));
+            let rolled_out = unnamed::rolled_out(documents);
+            let rolled_out: ByName<()> = of_kind!(rolled_out, Query).map(|(_, spec)| (spec.name.clone(), ())).collect();
+            queries.retain(|row| applied_queries.contains_key(&row.name) || rolled_out.contains_key(&row.name));
             labels.retain(|row| !unnamed::is_ours(row) || applied_labels.contains_key(&row.name));
         }
         let mut sql = HashMap::new();

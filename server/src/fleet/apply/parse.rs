@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::doubts::doubts;
 use super::fit::Fit;
 use super::foreign::{Skipped, kind_name, why_kind, why_spec};
-use super::rollouts::may_roll_out;
+use super::rollouts::{inner_documents, may_roll_out};
 use crate::fleet::changes::content_mark;
 use crate::fleet::findings::{Findings, nearest};
 use crate::fleet::{Problem, path};
@@ -25,6 +25,9 @@ const INLINE: &str = "rollout";
 
 /// Characters of the mark of contents in the names of their rollouts.
 const INLINE_MARK: usize = 8;
+
+/// Characters of the document in the names of their rollouts: a name has 255 at most.
+const MAX_WHAT: usize = 200;
 
 /// A document and its position in the request.
 #[derive(Debug)]
@@ -207,6 +210,7 @@ impl ReadDocuments {
         // Another version of the document is another rollout.
         let mark = content_mark(&json!([kind.as_str(), spec, terms]));
         let what = format!("{} {}", kind.as_str(), name_of(&spec));
+        let what: String = what.chars().take(MAX_WHAT).collect();
         let name = format!("{} {}", what.trim_end(), mark.get(..INLINE_MARK).unwrap_or(&mark));
         let document = Document { api_version: API_VERSION.to_owned(), kind: kind.as_str().to_owned(), spec };
         let spec = SpecDocument::Rollout(Box::new(terms.of(name, document)));
@@ -232,7 +236,7 @@ impl ReadDocuments {
         let mut first: HashMap<(DocumentKind, String), usize> = HashMap::new();
         let mut kept: Vec<Located> = Vec::with_capacity(self.located.len());
         for document in std::mem::take(&mut self.located) {
-            let (kind, name) = key(&document.spec);
+            let (kind, name) = key_of(&document);
             // Names that are missing or wrong are told as such.
             if name.is_empty() && !kind.is_singleton() {
                 kept.push(document);
@@ -307,6 +311,16 @@ fn typed<T: DeserializeOwned>(at: &str, value: Value) -> Result<T, Problem> {
         let at = path::of_error(at, error.path());
         Problem::new(at, error.into_inner().to_string())
     })
+}
+
+/// What a document is about; of one with `rollout:` inside, the document itself.
+fn key_of(document: &Located) -> (DocumentKind, String) {
+    match &document.spec {
+        SpecDocument::Rollout(rollout) if document.is_inline => {
+            inner_documents(rollout).first().map_or_else(|| key(&document.spec), |inner| key(&inner.spec))
+        }
+        spec => key(spec),
+    }
 }
 
 fn key(spec: &SpecDocument) -> (DocumentKind, String) {

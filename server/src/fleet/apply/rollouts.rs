@@ -66,13 +66,13 @@ impl ApplyRun<'_> {
         if !is_same {
             let reason = format!(
                 "the rollout {name:?} is under way with other contents; wait until it is done, abort it with `fleetctl rollout \
-                 abort {name}`, or give this one another name"
+                 abort {name:?}`, or give this one another name"
             );
             return self.problem(document.path("name"), reason);
         }
         if earlier.state == RolloutStateWord::Reverted {
             let reason = format!(
-                "this rollout was reverted and does not begin again: `fleetctl rollout status {name}` says why; change it, or \
+                "this rollout was reverted and does not begin again: `fleetctl rollout status {name:?}` says why; change it, or \
                  give it another name"
             );
             self.warn(document.path("name"), reason);

@@ -81,9 +81,12 @@ impl ApplyRun<'_> {
             check(|key| document.path(key), global, &mut self.problems, &mut self.warnings);
             self.check_references(|key| document.path(key), &global.clone(), &names);
         }
+        let rolled_out = rolled_out(documents);
+        let of_rollouts: HashSet<String> =
+            of_kind!(rolled_out, Query).map(|(_, spec)| spec.name.replace(':', "_")).collect();
         let is_rolled_out = |document: &Located| matches!(&document.spec, SpecDocument::GlobalSchedule(_));
-        let has_document = whole.is_some() || self.is_whole && rolled_out(documents).iter().any(is_rolled_out);
-        self.put_into(&own, has_document, &mut wanted);
+        let has_document = whole.is_some() || self.is_whole && rolled_out.iter().any(is_rolled_out);
+        self.put_into(&own, has_document, &of_rollouts, &mut wanted);
         // Outcomes stand with the document that is the reason.
         let first_own = own.first().map(|own| own.document.index).or(self.is_whole.then_some(UNNAMED));
         // Packs that go make room for others of the same name in other case.
@@ -235,8 +238,15 @@ impl ApplyRun<'_> {
         found
     }
 
-    /// Puts the schedules of queries where they belong, and takes them out of where they were.
-    fn put_into(&mut self, own: &[OwnSchedule<'_>], has_document: bool, wanted: &mut BTreeMap<String, PackSpec>) {
+    /// Puts the schedules of queries where they belong, and takes them out of where they were. Those that rollouts change stay as they
+    /// are: they are scheduled under the names `of_rollouts`.
+    fn put_into(
+        &mut self,
+        own: &[OwnSchedule<'_>],
+        has_document: bool,
+        of_rollouts: &HashSet<String>,
+        wanted: &mut BTreeMap<String, PackSpec>,
+    ) {
         let mut by_name: HashMap<&str, &OwnSchedule<'_>> = HashMap::new();
         let mut of_packs: HashMap<&str, &Narrowing> = HashMap::new();
         for own in own {
@@ -271,7 +281,9 @@ impl ApplyRun<'_> {
         for (name, pack) in wanted.iter_mut() {
             let keeps_others = !self.is_whole || has_document && name == GLOBAL;
             pack.queries.retain_mut(|query| {
-                let Some(own) = by_name.get(query.scheduled_name()) else { return keeps_others };
+                let Some(own) = by_name.get(query.scheduled_name()) else {
+                    return keeps_others || of_rollouts.contains(query.scheduled_name());
+                };
                 let here = own.wanted.as_ref().filter(|(schedule, _)| schedule.pack == *name);
                 if let Some((_, wanted)) = here {
                     query.clone_from(wanted);

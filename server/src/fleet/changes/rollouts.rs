@@ -11,7 +11,7 @@ pub(super) fn check(plan: &Plan) -> Result<()> {
         Some((rollout, what)) => Err(Error::invalid(
             "base",
             format!(
-                "the rollout {:?} is changing {what}; wait until it is done, or abort it with `fleetctl rollout abort {}`",
+                "the rollout {:?} is changing {what}; wait until it is done, or abort it with `fleetctl rollout abort {:?}`",
                 rollout.name, rollout.name
             ),
         )),

@@ -16,7 +16,7 @@ use roaring::RoaringTreemap;
 use serde_json::json;
 
 use super::pace::pace;
-use super::verdict::{CanaryRules, CanaryTally, Verdict};
+use super::verdict::{CanaryRules, CanaryTally, LiveVerdict};
 use super::{Job, Live};
 use crate::clock::Moment;
 use crate::config::MAX_CANARIES;
@@ -98,25 +98,25 @@ impl Live {
     /// Whether there is something to do about a job that need not wait for the next sweep.
     pub(super) fn must_act(&self, job: &Job) -> bool {
         match job.judge(self.canary_rules(), self.clock.now()) {
-            Verdict::GoOn => false,
-            Verdict::LetOthersFollow(_) => self.is_leader(),
-            Verdict::Stop(_) => true,
+            LiveVerdict::GoOn => false,
+            LiveVerdict::LetOthersFollow(_) => self.is_leader(),
+            LiveVerdict::Stop(_) => true,
         }
     }
 
     /// Stops a job that harms hosts, and lets others follow canaries that have spoken.
     pub(super) async fn watch_over(self: &Arc<Self>, job: &Arc<Job>, now: Moment) -> Result<()> {
         match job.judge(self.canary_rules(), now) {
-            Verdict::GoOn => Ok(()),
-            Verdict::Stop(reason) => {
+            LiveVerdict::GoOn => Ok(()),
+            LiveVerdict::Stop(reason) => {
                 let at_canaries = job.pace().canaries_until.is_some();
                 if self.stop(job, reason, now).await? && at_canaries {
                     self.metrics.canary_verdict("stopped");
                 }
                 Ok(())
             }
-            Verdict::LetOthersFollow(tally) if self.is_leader() => self.let_others_follow(job, tally, now).await,
-            Verdict::LetOthersFollow(_) => Ok(()),
+            LiveVerdict::LetOthersFollow(tally) if self.is_leader() => self.let_others_follow(job, tally, now).await,
+            LiveVerdict::LetOthersFollow(_) => Ok(()),
         }
     }
 

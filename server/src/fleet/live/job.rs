@@ -12,7 +12,7 @@ use super::fold::Folding;
 use super::notes::JobEnding;
 use super::progress::{Applied, JobProgress, OpenTarget};
 use super::snapshot::Snapshot;
-use super::verdict::{CanaryRules, Verdict};
+use super::verdict::{CanaryRules, LiveVerdict};
 use crate::bus::{JobChange, JobKey, LivePace};
 use crate::clock::Moment;
 use crate::fleet::guard::ResultLimits;
@@ -187,7 +187,7 @@ impl Job {
     }
 
     /// What there is to do about the job.
-    pub(super) fn judge(&self, rules: CanaryRules, now: Moment) -> Verdict {
+    pub(super) fn judge(&self, rules: CanaryRules, now: Moment) -> LiveVerdict {
         self.lock().progress.judge(&self.canaries, rules, now)
     }
 

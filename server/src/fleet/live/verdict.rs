@@ -32,7 +32,7 @@ pub(super) struct CanaryRules {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum LiveVerdict {
     GoOn,
     /// The canaries have spoken, or were waited for long enough.
     LetOthersFollow(CanaryTally),
@@ -80,22 +80,22 @@ impl CanaryTally {
 }
 
 impl JobProgress {
-    pub(super) fn judge(&self, canaries: &RoaringTreemap, rules: CanaryRules, now: Moment) -> Verdict {
+    pub(super) fn judge(&self, canaries: &RoaringTreemap, rules: CanaryRules, now: Moment) -> LiveVerdict {
         if !self.is_open() {
-            return Verdict::GoOn;
+            return LiveVerdict::GoOn;
         }
         if let Some(harm) = self.harm() {
-            return Verdict::Stop(format!("stopped, because {harm}"));
+            return LiveVerdict::Stop(format!("stopped, because {harm}"));
         }
-        let Some(until) = self.pace.canaries_until else { return Verdict::GoOn };
+        let Some(until) = self.pace.canaries_until else { return LiveVerdict::GoOn };
         let tally = CanaryTally::of(self, canaries);
         let is_over = tally.have_spoken() || now >= until;
         if let Some(harm) = self.harm_to_canaries(tally, rules, is_over) {
             let others = self.waiting_for(canaries);
-            return Verdict::Stop(format!("stopped at its canaries, because {harm}; {others} were not given it"));
+            return LiveVerdict::Stop(format!("stopped at its canaries, because {harm}; {others} were not given it"));
         }
         // An operator who has paused it decides when it goes on.
-        if is_over && !self.pace.is_paused { Verdict::LetOthersFollow(tally) } else { Verdict::GoOn }
+        if is_over && !self.pace.is_paused { LiveVerdict::LetOthersFollow(tally) } else { LiveVerdict::GoOn }
     }
 
     /// Why no further host may be given the query.

@@ -39,13 +39,13 @@ fn settle(progress: &mut JobProgress, hosts: impl IntoIterator<Item = i64>, stat
     }
 }
 
-fn judged(progress: &JobProgress, now: Moment) -> Verdict {
+fn judged(progress: &JobProgress, now: Moment) -> LiveVerdict {
     progress.judge(&canaries(), RULES, now)
 }
 
 fn reason(progress: &JobProgress, now: Moment) -> String {
     match judged(progress, now) {
-        Verdict::Stop(reason) => reason,
+        LiveVerdict::Stop(reason) => reason,
         other => panic!("{other:?}"),
     }
 }
@@ -53,15 +53,17 @@ fn reason(progress: &JobProgress, now: Moment) -> String {
 #[test]
 fn others_follow_when_those_that_were_given_it_have_answered_and_few_are_missing() {
     let mut progress = waiting();
-    assert_eq!(judged(&progress, EARLY), Verdict::GoOn);
+    assert_eq!(judged(&progress, EARLY), LiveVerdict::GoOn);
     send(&mut progress, 1..=8);
     settle(&mut progress, 1..=7, TargetState::Answered, Some(1_000));
-    assert_eq!(judged(&progress, EARLY), Verdict::GoOn, "one that was given it has not answered");
+    assert_eq!(judged(&progress, EARLY), LiveVerdict::GoOn, "one that was given it has not answered");
     settle(&mut progress, 8..=8, TargetState::Failed, None);
-    let Verdict::LetOthersFollow(tally) = judged(&progress, EARLY) else { panic!("{:?}", judged(&progress, EARLY)) };
+    let LiveVerdict::LetOthersFollow(tally) = judged(&progress, EARLY) else {
+        panic!("{:?}", judged(&progress, EARLY))
+    };
     assert_eq!((tally.all, tally.settled, tally.answered, tally.failed, tally.silent), (10, 8, 7, 1, 0));
     progress.apply(JobChange::Paced(LivePace { changes: 2, ..LivePace::default() }), EARLY);
-    assert_eq!(judged(&progress, EARLY), Verdict::GoOn, "once");
+    assert_eq!(judged(&progress, EARLY), LiveVerdict::GoOn, "once");
 }
 
 #[test]
@@ -69,19 +71,19 @@ fn too_few_answers_are_waited_for_until_the_time_is_over_and_a_pause_is_not_over
     let mut progress = waiting();
     send(&mut progress, 1..=7);
     settle(&mut progress, 1..=7, TargetState::Answered, None);
-    assert_eq!(judged(&progress, EARLY), Verdict::GoOn);
-    assert!(matches!(judged(&progress, UNTIL), Verdict::LetOthersFollow(_)));
+    assert_eq!(judged(&progress, EARLY), LiveVerdict::GoOn);
+    assert!(matches!(judged(&progress, UNTIL), LiveVerdict::LetOthersFollow(_)));
     let paused = LivePace { is_paused: true, canaries_until: Some(UNTIL), changes: 2, ..LivePace::default() };
     progress.apply(JobChange::Paced(paused), EARLY);
-    assert_eq!(judged(&progress, UNTIL), Verdict::GoOn);
-    assert!(matches!(judged(&waiting(), UNTIL), Verdict::LetOthersFollow(_)), "of canaries that never came");
+    assert_eq!(judged(&progress, UNTIL), LiveVerdict::GoOn);
+    assert!(matches!(judged(&waiting(), UNTIL), LiveVerdict::LetOthersFollow(_)), "of canaries that never came");
 }
 
 #[test]
 fn harm_to_canaries_stops_it_and_is_named() {
     let mut killed = waiting();
     settle(&mut killed, 3..=3, TargetState::Suspect, None);
-    assert_eq!(judged(&killed, EARLY), Verdict::GoOn, "one does not decide");
+    assert_eq!(judged(&killed, EARLY), LiveVerdict::GoOn, "one does not decide");
     settle(&mut killed, 4..=4, TargetState::Denylisted, None);
     let said = reason(&killed, EARLY);
     assert!(
@@ -92,7 +94,7 @@ fn harm_to_canaries_stops_it_and_is_named() {
 
     let mut heavy = waiting();
     settle(&mut heavy, 3..=3, TargetState::Answered, Some(u64::MAX));
-    assert_eq!(judged(&heavy, EARLY), Verdict::GoOn, "whatever one says");
+    assert_eq!(judged(&heavy, EARLY), LiveVerdict::GoOn, "whatever one says");
     settle(&mut heavy, 4..=4, TargetState::Answered, Some(1_001));
     let said = reason(&heavy, EARLY);
     assert!(
@@ -103,11 +105,11 @@ fn harm_to_canaries_stops_it_and_is_named() {
     let mut silent = waiting();
     send(&mut silent, 1..=9);
     settle(&mut silent, 1..=4, TargetState::Answered, None);
-    assert_eq!(judged(&silent, EARLY), Verdict::GoOn);
+    assert_eq!(judged(&silent, EARLY), LiveVerdict::GoOn);
     let said = reason(&silent, UNTIL);
     assert!(said.contains("5 of 9 canaries that were given it have not answered"), "{said}");
     settle(&mut silent, 5..=5, TargetState::Answered, None);
-    assert!(matches!(judged(&silent, UNTIL), Verdict::LetOthersFollow(_)), "most have answered");
+    assert!(matches!(judged(&silent, UNTIL), LiveVerdict::LetOthersFollow(_)), "most have answered");
 }
 
 #[test]
@@ -116,7 +118,7 @@ fn what_the_fleet_reports_is_watched_all_along() {
     progress.budget = CpuBudget { host_ms: 1_000, fleet_ms: 0 };
     settle(&mut progress, 1..=300, TargetState::Answered, Some(10));
     settle(&mut progress, 301..=303, TargetState::Answered, Some(1_001));
-    assert_eq!(judged(&progress, EARLY), Verdict::GoOn, "three of three hundred are not one in a hundred");
+    assert_eq!(judged(&progress, EARLY), LiveVerdict::GoOn, "three of three hundred are not one in a hundred");
     settle(&mut progress, 304..=304, TargetState::Answered, Some(1_001));
     let said = reason(&progress, EARLY);
     assert!(
@@ -128,7 +130,7 @@ fn what_the_fleet_reports_is_watched_all_along() {
     sum.budget = CpuBudget { host_ms: 0, fleet_ms: 3_000 };
     settle(&mut sum, 1..=1, TargetState::Answered, Some(1_000_000));
     settle(&mut sum, 2..=3, TargetState::Answered, Some(1_000));
-    assert_eq!(judged(&sum, EARLY), Verdict::GoOn);
+    assert_eq!(judged(&sum, EARLY), LiveVerdict::GoOn);
     settle(&mut sum, 4..=4, TargetState::Answered, Some(1));
     assert_eq!(
         reason(&sum, EARLY),
@@ -138,7 +140,7 @@ fn what_the_fleet_reports_is_watched_all_along() {
     let mut killed = begun_with(States::pending(1..=1000));
     settle(&mut killed, 1..=2, TargetState::Suspect, None);
     settle(&mut killed, 3..=9, TargetState::Denylisted, None);
-    assert_eq!(judged(&killed, EARLY), Verdict::GoOn);
+    assert_eq!(judged(&killed, EARLY), LiveVerdict::GoOn);
     settle(&mut killed, 10..=10, TargetState::Suspect, None);
     assert_eq!(reason(&killed, EARLY), "stopped, because it probably stopped the agents of hosts 1, 2, 10");
 }

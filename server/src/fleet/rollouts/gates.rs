@@ -33,14 +33,14 @@ fn defaults(gate: &str) -> (f64, f64) {
 
 /// The hosts that a rollout touches, and what they have reported.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Side {
+pub(super) struct GateSide {
     pub hosts: SideHosts,
     pub counts: Model,
 }
 
 /// What was counted of the cohort in a stage, and of the other hosts: in the same stage if any of them has reported in it, and
 /// otherwise in the stage in which most have.
-pub(super) fn sides(rows: &[Model], stage: i64, hosts: [SideHosts; 2]) -> [Side; 2] {
+pub(super) fn sides(rows: &[Model], stage: i64, hosts: [SideHosts; 2]) -> [GateSide; 2] {
     let sum = |stage: i64, side: i64| {
         let of_side = rows.iter().filter(|row| row.stage == stage && row.side == side);
         of_side.fold(Model::default(), |sum, row| added(&sum, row))
@@ -57,7 +57,7 @@ pub(super) fn sides(rows: &[Model], stage: i64, hosts: [SideHosts; 2]) -> [Side;
             }
         }
     }
-    [Side { hosts: outside, counts: best }, Side { hosts: inside, counts: sum(stage, INSIDE) }]
+    [GateSide { hosts: outside, counts: best }, GateSide { hosts: inside, counts: sum(stage, INSIDE) }]
 }
 
 fn added(one: &Model, other: &Model) -> Model {
@@ -82,8 +82,8 @@ fn added(one: &Model, other: &Model) -> Model {
 
 /// The number of a gate on one side, and how many hosts have made it what it is; `None` while too little is known. What is
 /// counted for a hundred hosts is counted for those of `of`.
-fn number(gate: &str, side: &Side, of: i64) -> Option<(f64, f64)> {
-    let Side { hosts, counts } = side;
+fn number(gate: &str, side: &GateSide, of: i64) -> Option<(f64, f64)> {
+    let GateSide { hosts, counts } = side;
     let is_enough = |reports: i64| reports > 0 && reports.saturating_mul(TENTH) >= of;
     let ratio = |sum: i64, count: i64, unit: f64| (count > 0).then(|| sum as f64 / count as f64 * unit);
     let by_runs = |sum: i64, count: i64, unit: f64| ratio(sum, count, unit).filter(|_| is_enough(counts.heard));
@@ -109,7 +109,7 @@ fn number(gate: &str, side: &Side, of: i64) -> Option<(f64, f64)> {
 }
 
 /// Reads all gates that are not off.
-pub(super) fn readings(gates: &RolloutGates, [outside, inside]: &[Side; 2]) -> Vec<GateReading> {
+pub(super) fn readings(gates: &RolloutGates, [outside, inside]: &[GateSide; 2]) -> Vec<GateReading> {
     let reading = |(name, spec): (&'static str, &Option<muster_api::spec::GateSpec>)| {
         let spec = spec.clone().unwrap_or_default();
         if spec.off {

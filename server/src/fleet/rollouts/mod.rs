@@ -12,10 +12,10 @@
 mod begin;
 mod gates;
 mod operate;
+mod report;
 mod show;
 mod stages;
 mod steps;
-mod tell;
 mod watch;
 
 use std::sync::Arc;

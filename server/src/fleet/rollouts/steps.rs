@@ -7,7 +7,7 @@ use muster_api::rest::{GateReading, RolloutHosts};
 use muster_api::spec::RolloutSpec;
 use serde_json::{Value, json};
 
-use super::gates::{Side, readings, sides, why_halt};
+use super::gates::{GateSide, readings, sides, why_halt};
 use super::stages::{Stage, reports};
 use super::{KEPT, Rollouts};
 use crate::clock::Moment;
@@ -36,8 +36,8 @@ pub(super) struct OpenRollout {
 
 /// What is to become of a rollout, and what that is decided by.
 #[derive(Debug)]
-pub(super) struct Verdict {
-    pub step: Step,
+pub(super) struct RolloutVerdict {
+    pub step: RolloutStep,
     /// Why, or what the next stage waits for.
     pub reason: String,
     pub figures: Figures,
@@ -61,7 +61,7 @@ struct Seen {
 
 /// A step of a rollout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum RolloutStep {
     Wait,
     /// To the next stage, or to the end.
     Advance,
@@ -93,7 +93,7 @@ impl OpenRollout {
     }
 
     /// What is to become of it by itself.
-    fn verdict(&self, sides: &[Side; 2], seen: Seen, now: Moment) -> Verdict {
+    fn verdict(&self, sides: &[GateSide; 2], seen: Seen, now: Moment) -> RolloutVerdict {
         let (gates, [outside, inside]) = (readings(&self.spec.gates, sides), sides);
         let hosts = RolloutHosts {
             cohort: inside.hosts.hosts,
@@ -103,36 +103,39 @@ impl OpenRollout {
             others: outside.hosts.hosts,
         };
         let (step, reason) = match why_halt(&gates) {
-            Some(reason) => (Step::Halt, reason),
+            Some(reason) => (RolloutStep::Halt, reason),
             None => match seen.disturbed {
-                Some(what) => (Step::Halt, format!("{what} was changed meanwhile, by a server of an older version")),
+                Some(what) => {
+                    (RolloutStep::Halt, format!("{what} was changed meanwhile, by a server of an older version"))
+                }
                 None => match (self.wait_or_advance(&hosts, now), seen.waits_for) {
                     // A freeze keeps hosts from changes, not from what takes them back.
-                    ((Step::Advance, _), Some(end)) => (Step::Wait, format!("waits for {end}")),
+                    ((RolloutStep::Advance, _), Some(end)) => (RolloutStep::Wait, format!("waits for {end}")),
                     (step, _) => step,
                 },
             },
         };
-        Verdict { step, reason, figures: Figures { hosts, gates } }
+        RolloutVerdict { step, reason, figures: Figures { hosts, gates } }
     }
 
-    fn wait_or_advance(&self, hosts: &RolloutHosts, now: Moment) -> (Step, String) {
+    fn wait_or_advance(&self, hosts: &RolloutHosts, now: Moment) -> (RolloutStep, String) {
         // At least one: a cohort of which nobody is online says nothing.
         let share = hosts.cohort_online.saturating_mul(reports(&self.spec).cast_signed());
         let wanted = (share.saturating_add(99) / 100).max(1);
         let baked = now.since(self.row.stage_began_at);
         if self.row.state == RolloutStateWord::Paused {
-            (Step::Wait, "is paused".to_owned())
-        } else if hosts.cohort == 0 {
-            (Step::Advance, "no host of the cohort is touched".to_owned())
+            (RolloutStep::Wait, "is paused".to_owned())
         } else if baked < self.bake() {
             let left = (self.bake() - baked).as_secs();
-            (Step::Wait, format!("this stage lasts {left} more seconds"))
+            (RolloutStep::Wait, format!("this stage lasts {left} more seconds"))
+        } else if hosts.cohort == 0 {
+            // Nobody could report. Not at once: hosts may be about to come into the cohort, or its label.
+            (RolloutStep::Advance, "no host of the cohort is touched".to_owned())
         } else if hosts.reported < wanted {
             let reason = format!("waits for {wanted} of its online hosts to report; {} have", hosts.reported);
-            (Step::Wait, reason)
+            (RolloutStep::Wait, reason)
         } else {
-            (Step::Advance, "no gate has tripped".to_owned())
+            (RolloutStep::Advance, "no gate has tripped".to_owned())
         }
     }
 }
@@ -148,10 +151,12 @@ impl Rollouts {
         if rows.is_empty() {
             return Ok(());
         }
+        // One that fails does not keep the others from their steps.
+        let mut failed = Ok(());
         for (rollout, verdict) in self.verdicts(rows).await? {
             let (id, name) = (rollout.row.id, rollout.row.name.clone());
             let step = verdict.step;
-            if step == Step::Wait {
+            if step == RolloutStep::Wait {
                 continue;
             }
             match self.take(&Principal::program(SERVER, self.changes.clock().now()), rollout, verdict).await {
@@ -159,7 +164,7 @@ impl Rollouts {
                 // Somebody has taken another step meanwhile: the next call looks again.
                 Err(Error::ChangedMeanwhile(_)) => {}
                 // The change cannot be made: somebody has to look at it.
-                Err(Error::Invalid(problems)) if step == Step::Advance => {
+                Err(Error::Invalid(problems)) if step == RolloutStep::Advance => {
                     let problem = problems.first().map_or_else(String::new, ToString::to_string);
                     tracing::error!(
                         rollout = name,
@@ -168,10 +173,10 @@ impl Rollouts {
                     );
                     self.pause_broken(id, problem).await?;
                 }
-                Err(error) => return Err(error),
+                Err(error) => failed = Err(error),
             }
         }
-        Ok(())
+        failed
     }
 
     /// Removes what is no longer needed. The leader calls it.
@@ -186,7 +191,7 @@ impl Rollouts {
 
     /// What is to become of each rollout by itself. Those that are not in the plan of this node yet, or not in this stage, are left
     /// out.
-    pub(super) async fn verdicts(&self, rows: Vec<Model>) -> Result<Vec<(OpenRollout, Verdict)>> {
+    pub(super) async fn verdicts(&self, rows: Vec<Model>) -> Result<Vec<(OpenRollout, RolloutVerdict)>> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
@@ -201,7 +206,15 @@ impl Rollouts {
             let Some(position) = plan.rollouts.iter().position(is_it) else { continue };
             let counts = store::rollouts::counts(self.changes.reader(), row.id).await?;
             let sides = sides(&counts, row.stage, hosts.get(position).copied().unwrap_or_default());
-            let rollout = OpenRollout::read(row)?;
+            let name = row.name.clone();
+            let rollout = match OpenRollout::read(row) {
+                Ok(rollout) => rollout,
+                // The gates of others are watched all the same.
+                Err(error) => {
+                    tracing::error!(rollout = name, %error, "a rollout cannot be read by this version, and waits for a newer one");
+                    continue;
+                }
+            };
             let seen = Seen { disturbed: rollout.change.changed_in(&plan), waits_for: self.access.waits_for() };
             let verdict = rollout.verdict(&sides, seen, now);
             verdicts.push((rollout, verdict));
@@ -212,7 +225,7 @@ impl Rollouts {
     async fn pause_broken(&self, id: i64, problem: String) -> Result<()> {
         let Some(row) = store::rollouts::by_id(self.changes.reader(), id).await? else { return Ok(()) };
         let rollout = OpenRollout::read(row)?;
-        let verdict = Verdict { step: Step::Pause, reason: problem, figures: Figures::default() };
+        let verdict = RolloutVerdict { step: RolloutStep::Pause, reason: problem, figures: Figures::default() };
         match self.take(&Principal::program(SERVER, self.changes.clock().now()), rollout, verdict).await {
             Err(Error::ChangedMeanwhile(_)) => Ok(()),
             other => other,
@@ -224,7 +237,7 @@ impl Rollouts {
     /// # Errors
     /// [`Error::ChangedMeanwhile`] if somebody has taken one since the rollout was read, and [`Error::Invalid`] if the change can
     /// no longer be made, or the step cannot be taken from where it is.
-    pub(super) async fn take(&self, by: &Principal, rollout: OpenRollout, verdict: Verdict) -> Result<()> {
+    pub(super) async fn take(&self, by: &Principal, rollout: OpenRollout, verdict: RolloutVerdict) -> Result<()> {
         let (rollout, verdict) = (&rollout, &verdict);
         let kind = self
             .changes
@@ -244,30 +257,30 @@ impl Rollouts {
         draft: &mut Draft<'_>,
         by: &Principal,
         rollout: &OpenRollout,
-        verdict: &Verdict,
+        verdict: &RolloutVerdict,
     ) -> Result<DecisionWord> {
         let (mut row, now) = (rollout.row.clone(), draft.now);
         let kind = match verdict.step {
-            Step::Wait => return Err(Error::invalid("rollout", "there is no step to take")),
-            Step::Pause if row.state == RolloutStateWord::Running => {
+            RolloutStep::Wait => return Err(Error::invalid("rollout", "there is no step to take")),
+            RolloutStep::Pause if row.state == RolloutStateWord::Running => {
                 row.state = RolloutStateWord::Paused;
                 DecisionWord::Paused
             }
-            Step::Resume if row.state == RolloutStateWord::Paused => {
+            RolloutStep::Resume if row.state == RolloutStateWord::Paused => {
                 row.state = RolloutStateWord::Running;
                 DecisionWord::Resumed
             }
-            Step::Pause => return Err(Error::invalid("rollout", "is paused already")),
-            Step::Resume => return Err(Error::invalid("rollout", "is not paused")),
-            Step::Halt | Step::Abort => {
+            RolloutStep::Pause => return Err(Error::invalid("rollout", "is paused already")),
+            RolloutStep::Resume => return Err(Error::invalid("rollout", "is not paused")),
+            RolloutStep::Halt | RolloutStep::Abort => {
                 row.state = RolloutStateWord::Reverted;
                 row.ended_at = Some(now);
                 let days = Duration::from_secs((KEEP_DAYS + 1).unsigned_abs() * 24 * 3600);
                 row.remains_until = rollout.change.options.as_ref().map(|_| now.plus(days));
                 draft.is_undoing = true;
-                if verdict.step == Step::Halt { DecisionWord::Halted } else { DecisionWord::Aborted }
+                if verdict.step == RolloutStep::Halt { DecisionWord::Halted } else { DecisionWord::Aborted }
             }
-            Step::Advance => {
+            RolloutStep::Advance => {
                 row.state = RolloutStateWord::Running;
                 match rollout.stages.get(rollout.position() + 1) {
                     Some(next) => {

@@ -44,7 +44,7 @@ pub(in crate::fleet) struct ReportedQuery<'a> {
 }
 
 /// A query that a rollout changes.
-type ChangedQuery = (String, String);
+type RolledOutQuery = (String, String);
 
 /// A rollout that is watched.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ struct WatchedRollout {
     /// In seconds.
     stage_began: u64,
     /// With the hash of the new SQL.
-    queries: BTreeMap<ChangedQuery, i64>,
+    queries: BTreeMap<RolledOutQuery, i64>,
 }
 
 /// Counts what some samples say of the rollouts of a plan.

@@ -140,7 +140,7 @@ fn fold_all<'a>(
         let last = last.get(host_id);
         if let Some(folded) = fold(last, &ready.sample, shortest_gap, |version_id| known.name_id(version_id)) {
             if let Some(watch) = watch.as_deref_mut() {
-                tell(watch, ready, last, &folded, known);
+                report_to(watch, ready, last, &folded, known);
             }
             changes.note(*host_id, ready, folded, last.is_none(), known);
         }
@@ -149,7 +149,7 @@ fn fold_all<'a>(
 }
 
 /// Tells rollouts what a sample says.
-fn tell(
+fn report_to(
     watch: &mut RolloutWatch,
     ready: &ReadySample,
     last: Option<&LastSample>,

@@ -33,7 +33,14 @@ pub type FailedTimes = BTreeMap<String, u64>;
 
 /// How often queries have failed on hosts, until it is written; a crash loses it.
 #[derive(Debug, Default)]
-pub(super) struct FailedQueries(Mutex<BTreeMap<i64, FailedOfHost>>);
+pub(super) struct FailedQueries(Mutex<WaitingFailed>);
+
+#[derive(Debug, Default)]
+struct WaitingFailed {
+    hosts: BTreeMap<i64, FailedOfHost>,
+    /// Names of all hosts together.
+    names: usize,
+}
 
 #[derive(Debug)]
 struct FailedOfHost {
@@ -76,20 +83,23 @@ impl Statistics {
             return;
         }
         let mut waiting = lock(&self.failed.0);
-        if waiting.values().map(|host| host.times.len()).sum::<usize>() + failed.len() > MAX_WAITING {
+        if waiting.names + failed.len() > MAX_WAITING {
             self.metrics.limit_hit("failed_queries");
             return;
         }
-        let of_host = waiting.entry(host.id);
+        let WaitingFailed { hosts, names } = &mut *waiting;
+        let of_host = hosts.entry(host.id);
         let of_host = of_host.or_insert_with(|| FailedOfHost { host: Arc::clone(host), times: FailedTimes::new() });
+        let before = of_host.times.len();
         for (name, times) in failed {
             *of_host.times.entry(name).or_default() += times;
         }
+        *names += of_host.times.len() - before;
     }
 
     /// Adds them to what rollouts are judged by.
     pub(super) async fn write_failed(&self) -> crate::fleet::Result<()> {
-        let waiting = std::mem::take(&mut *lock(&self.failed.0));
+        let waiting = std::mem::take(&mut *lock(&self.failed.0)).hosts;
         if waiting.is_empty() {
             return Ok(());
         }

@@ -17,12 +17,12 @@ async fn contents_are_applied_and_what_no_file_names_is_deleted() {
     let mut agent = server.enrolled(1).await;
     let config = agent.config().await;
     assert_eq!(config.verdict.value().unwrap()["packs"]["base"]["queries"]["uptime"]["interval"], 60);
-    let told = server
+    let reported = server
         .database()
         .text("SELECT details FROM activities WHERE kind = 'applied_documents' AND actor_name = 'documents folder'");
-    let told: Value = serde_json::from_str(&told).unwrap();
-    assert_eq!(told["commit"], "1".repeat(40));
-    assert_eq!(told["folder"], folder.path().display().to_string());
+    let reported: Value = serde_json::from_str(&reported).unwrap();
+    assert_eq!(reported["commit"], "1".repeat(40));
+    assert_eq!(reported["folder"], folder.path().display().to_string());
     let shown = status(&server).await;
     assert_eq!(shown["applied"]["commit"], "1".repeat(40), "{shown}");
     assert_eq!((&shown["here"]["is_applied"], shown.get("waits_for")), (&json!(true), None), "{shown}");
@@ -91,9 +91,9 @@ async fn what_others_change_is_undone() {
     assert_eq!(names(&server.rest.get("spec/packs").await.json()["specs"]), ["base"]);
     assert!(!names(&server.rest.get("spec/labels").await.json()["specs"]).contains(&"stray".to_owned()));
     assert_eq!(server.rest.get("config").await.json()["host_expiry_settings"]["host_expiry_enabled"], false);
-    let told =
+    let reported =
         server.database().text("SELECT details FROM activities WHERE kind = 'applied_documents' ORDER BY id DESC");
-    assert_eq!(serde_json::from_str::<Value>(&told).unwrap()["restored"], true, "{told}");
+    assert_eq!(serde_json::from_str::<Value>(&reported).unwrap()["restored"], true, "{reported}");
 }
 
 #[tokio::test]
@@ -145,8 +145,8 @@ async fn a_mistake_changes_nothing_and_is_told() {
         folder.put("queries/new.yml", text);
         folder.put("queries/uptime.yml", &query("uptime", "SELECT 'new'"));
         looked(&server).await;
-        let told = problem(&server).await;
-        assert!(told.contains(expected), "{text}: {told}");
+        let reported = problem(&server).await;
+        assert!(reported.contains(expected), "{text}: {reported}");
         assert_eq!(server.rest.get("spec/queries").await.json()["specs"][0]["query"], "SELECT * FROM uptime");
         assert_eq!(server.rest.get("/readyz").await.status, 200);
         assert!(server.metric("muster_documents_failing ").await > 0.0);
@@ -166,8 +166,8 @@ async fn a_pack_cannot_name_what_is_about_to_be_deleted() {
     let server = folder.server().await;
     folder.remove("queries/uptime.yml");
     looked(&server).await;
-    let told = problem(&server).await;
-    assert!(told.starts_with("packs/base.yml:6:") && told.contains("no document has it"), "{told}");
+    let reported = problem(&server).await;
+    assert!(reported.starts_with("packs/base.yml:6:") && reported.contains("no document has it"), "{reported}");
     assert_eq!(queries(&server).await, ["uptime"]);
 }
 

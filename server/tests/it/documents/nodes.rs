@@ -25,8 +25,11 @@ async fn a_new_leader_with_an_older_folder_does_not_go_back() {
     one.stop().await;
     looked(&other).await;
     assert_eq!(other.metric("muster_is_leader ").await, 1.0);
-    let told = problem(&other).await;
-    assert!(told.contains("has commit 111111111111") && told.contains("last (commit 222222222222)"), "{told}");
+    let reported = problem(&other).await;
+    assert!(
+        reported.contains("has commit 111111111111") && reported.contains("last (commit 222222222222)"),
+        "{reported}"
+    );
     assert_eq!(queries(&other).await, ["new", "uptime"], "it does not go back");
     assert_eq!(other.rest.get("/readyz").await.status, 200);
 

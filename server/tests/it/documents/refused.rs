@@ -9,7 +9,7 @@ use crate::rest::operations::{self, Least, Operation, furnished};
 use crate::support::{TestServer, Visitor};
 
 /// Operations that change no document, as far as they are no GET.
-const OTHERS: [&str; 25] = [
+const OTHERS: [&str; 30] = [
     "/spec/plan",
     "/translate",
     "/login",
@@ -28,6 +28,11 @@ const OTHERS: [&str; 25] = [
     "/live_queries/{id}/rate",
     "/live_queries/{id}/pause",
     "/live_queries/{id}/resume",
+    "/live_queries/{id}/promote",
+    "/rollouts/{name}/pause",
+    "/rollouts/{name}/resume",
+    "/rollouts/{name}/promote",
+    "/rollouts/{name}/abort",
     "/live_queries/{id}/cancel",
     "/queries/run",
     "/queries/run_by_names",

@@ -112,8 +112,8 @@ async fn sql_that_needs_a_second_person_is_applied_when_it_is_granted() {
         "kind: query\nspec:\n  name: curl\n  query: SELECT result FROM curl WHERE url = 'http://192.0.2.1/'\n",
     );
     looked(&server).await;
-    let told = problem(&server).await;
-    assert!(told.starts_with("queries/curl.yml:4:") && told.contains("asks for a second person"), "{told}");
+    let reported = problem(&server).await;
+    assert!(reported.starts_with("queries/curl.yml:4:") && reported.contains("asks for a second person"), "{reported}");
     assert_eq!(queries(&server).await, ["uptime"]);
     let asked = server.rest.get("approvals").await.json()["approvals"].clone();
     assert_eq!((asked.as_array().unwrap().len(), &asked[0]["asked_by"]), (1, &json!("documents folder")), "{asked}");

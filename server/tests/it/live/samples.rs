@@ -65,10 +65,22 @@ async fn limits_hold_together() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn some_online_hosts_of_each_version_are_asked_and_only_those_that_consent() {
     let server = TestServer::with(|config| config.live.try_label = "consenting".to_owned()).await;
-    let mut agents = hosts(&server, 6).await;
+    // Of one platform and version, all of them.
+    let alike = |index, platform| Identity {
+        os: Identity::simulated(1, 0, platform).os,
+        osquery_version: "5.23.1".to_owned(),
+        ..Identity::simulated(1, index, platform)
+    };
+    let mut agents = Vec::new();
+    for index in 0..6 {
+        let mut agent = server.address.agent_of(alike(index, Platform::Linux));
+        agent.enroll().await;
+        crate::checkin::settle(&mut agent).await;
+        agents.push(agent);
+    }
     server.clock.advance(Duration::from_secs(3600));
     for index in 0..2 {
-        let mut agent = server.address.agent_of(Identity::simulated(1, 100 + index, Platform::Windows));
+        let mut agent = server.address.agent_of(alike(100 + index, Platform::Windows));
         agent.enroll().await;
         crate::checkin::settle(&mut agent).await;
     }

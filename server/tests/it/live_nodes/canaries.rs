@@ -70,8 +70,8 @@ async fn the_others_follow_on_both_servers_once_and_a_killed_leader_changes_noth
     two.both(id, "both have it", waits).await;
     let mut served = Served::default();
     ask_both(&two, &mut served, &mut agents, id).await;
-    for place in served.all() {
-        answer(&mut agents[place], id, 10).await;
+    for position in served.all() {
+        answer(&mut agents[position], id, 10).await;
     }
     two.both(id, "the others may follow", |job| !waits(job)).await;
     assert_eq!(two.a.number("SELECT count(*) FROM activities WHERE kind = 'live_query_canaries_passed'"), 1);
@@ -85,8 +85,8 @@ async fn the_others_follow_on_both_servers_once_and_a_killed_leader_changes_noth
     let Two { a, b, redis } = two;
     drop(a);
     agents.iter_mut().for_each(|agent| b.address.draw(agent));
-    for place in of_next.all() {
-        answer(&mut agents[place], next, 10).await;
+    for position in of_next.all() {
+        answer(&mut agents[position], next, 10).await;
     }
     crate::support::eventually("the server that is left lets them follow", super::SOON, async || {
         b.clock.advance(Duration::from_secs(1));

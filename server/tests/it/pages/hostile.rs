@@ -37,6 +37,9 @@ async fn names_are_text_on_every_page() {
                 "queries": [{ "query": name, "name": "processes", "interval": 60 }] } }),
         ])
         .await;
+    let documents =
+        json!([{ "kind": "query", "spec": { "name": name, "query": "SELECT '<script>alert(5)</script>'" } }]);
+    server.rest.apply(&[json!({ "kind": "rollout", "spec": { "name": name, "documents": documents } })]).await;
     let ask = json!({ "query": "SELECT '<script>alert(4)</script>'", "targets": { "all": true } });
     assert_eq!(server.rest.post("live_queries", &ask).await.status, 200);
     let visitor = admin(&server);

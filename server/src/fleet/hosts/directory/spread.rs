@@ -25,7 +25,7 @@ pub struct SpreadGroup {
 }
 
 /// How many hosts of a kind there are, and the best of them: offline or not, at random, and its place.
-type Chosen = (u64, BTreeSet<(bool, u64, u32)>);
+type SpreadChoice = (u64, BTreeSet<(bool, u64, u32)>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpreadHost {
@@ -51,7 +51,7 @@ impl Directory {
                 let next = numbers.len();
                 of_kind.insert(kind, *numbers.entry((platform, version)).or_insert(next));
             }
-            let mut chosen: Vec<Chosen> = vec![<_>::default(); numbers.len()];
+            let mut chosen: Vec<SpreadChoice> = vec![<_>::default(); numbers.len()];
             let (mut seen, salt) = (SlotsSeen::of(tables, seen, now), RandomState::new());
             let mut cursor = tables.slot_cursor();
             for slot in hosts.iter().filter_map(|id| cursor.get(id.cast_signed())) {
@@ -92,14 +92,14 @@ impl Directory {
 pub(in crate::fleet::hosts) fn in_turn(groups: &[SpreadGroup], count: usize) -> RoaringTreemap {
     let mut chosen = RoaringTreemap::new();
     for is_online in [true, false] {
-        let mut turns: Vec<_> = groups
+        let mut rounds: Vec<_> = groups
             .iter()
             .map(|group| group.hosts.iter().filter(move |host| host.is_online == is_online).map(|host| host.id))
             .collect();
         let mut has_more = true;
         while has_more {
             has_more = false;
-            for id in turns.iter_mut().filter_map(Iterator::next) {
+            for id in rounds.iter_mut().filter_map(Iterator::next) {
                 has_more = true;
                 if chosen.len() == count as u64 {
                     return chosen;

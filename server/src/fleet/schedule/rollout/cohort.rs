@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::fleet::hosts::Assignment;
 
-/// The places among which hosts are spread: a percentage has four digits behind the point.
+/// The positions among which hosts are spread: a percentage has four digits behind the point.
 pub(super) const PLACES: u32 = 1_000_000;
 
 /// The rollouts whose cohorts a host is in, by their positions in the plan.
@@ -39,28 +39,33 @@ impl Cohorts {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Cohort {
-    /// Hosts whose place is below this: all of them if it is [`PLACES`].
-    places: u32,
+    /// Hosts whose position is below this: all of them if it is [`PLACES`].
+    positions: u32,
     label_ids: Vec<i64>,
 }
 
 impl Cohort {
     /// The hosts in a percentage of all.
     pub fn of_percent(percent: f64) -> Self {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the places")]
-        let places = (percent.clamp(0.0, 100.0) / 100.0 * f64::from(PLACES)).round() as u32;
-        Self { places, label_ids: Vec::new() }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the positions")]
+        let positions = (percent.clamp(0.0, 100.0) / 100.0 * f64::from(PLACES)).round() as u32;
+        Self { positions, label_ids: Vec::new() }
     }
 
     /// The hosts in a label.
     pub fn of_label(label_id: i64) -> Self {
-        Self { places: 0, label_ids: vec![label_id] }
+        Self { positions: 0, label_ids: vec![label_id] }
+    }
+
+    /// The labels whose hosts are in it.
+    pub fn label_ids(&self) -> &[i64] {
+        &self.label_ids
     }
 
     /// The hosts of either cohort.
     #[must_use]
     pub fn or(mut self, other: &Self) -> Self {
-        self.places = self.places.max(other.places);
+        self.positions = self.positions.max(other.positions);
         self.label_ids.extend(&other.label_ids);
         self.label_ids.sort_unstable();
         self.label_ids.dedup();
@@ -68,7 +73,7 @@ impl Cohort {
     }
 
     pub fn is_everybody(&self) -> bool {
-        self.places >= PLACES
+        self.positions >= PLACES
     }
 
     /// Whether a host is in this cohort of a rollout.
@@ -76,13 +81,13 @@ impl Cohort {
         let is_in = |id: &i64| assignment.label_ids.binary_search(id).is_ok();
         self.is_everybody()
             || self.label_ids.iter().any(is_in)
-            || (self.places > 0 && place(rollout_id, host_id) < self.places)
+            || (self.positions > 0 && position(rollout_id, host_id) < self.positions)
     }
 }
 
-/// The place of a host in the order in which a rollout reaches hosts. Each rollout has an order of its own, so that it is not
+/// The position of a host in the order in which a rollout reaches hosts. Each rollout has an order of its own, so that it is not
 /// always the same hosts that are first; it is the same on every node and for ever.
-fn place(rollout_id: i64, host_id: i64) -> u32 {
+fn position(rollout_id: i64, host_id: i64) -> u32 {
     let digest = Sha256::new().chain_update(rollout_id.to_le_bytes()).chain_update(host_id.to_le_bytes()).finalize();
     let (first, _) = digest.split_first_chunk::<8>().unwrap_or((&[0; 8], &[]));
     (u64::from_le_bytes(*first) % u64::from(PLACES)) as u32
@@ -103,7 +108,7 @@ mod tests {
         assert!((70..130).contains(&one.len()) && (70..130).contains(&other.len()), "{} {}", one.len(), other.len());
         assert!(one.iter().filter(|host| other.contains(host)).count() < 10);
         // Stored nowhere, so it must never change.
-        assert_eq!([place(1, 1), place(1, 2), place(2, 1)], [228033, 405900, 953638]);
+        assert_eq!([position(1, 1), position(1, 2), position(2, 1)], [228033, 405900, 953638]);
     }
 
     #[test]

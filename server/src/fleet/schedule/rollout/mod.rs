@@ -36,6 +36,8 @@ pub struct PlannedRollout {
     pub stage_began_at: Moment,
     /// Hosts that are served the new version, or were.
     pub cohort: Cohort,
+    /// The labels that its stages name.
+    pub(super) stage_label_ids: Vec<i64>,
     pub change: RolloutChange,
     pub(super) reach: OptionsReach,
     /// What hosts of the cohort may still have of the new options; `None` while the new version is served.
@@ -69,6 +71,12 @@ pub(super) async fn load(db: &impl ConnectionTrait, now: Moment) -> Result<(Vec<
     Ok((rollouts, outdated_at))
 }
 
+/// What decides of a stage as it is stored.
+#[derive(serde::Deserialize)]
+struct StageCohort {
+    cohort: Cohort,
+}
+
 fn read(row: &Model, now: Moment) -> Option<(PlannedRollout, Moment)> {
     let change: Option<RolloutChange> = serde_json::from_str(&row.change).ok();
     let cohort: Option<Cohort> = serde_json::from_str(&row.cohort).ok();
@@ -95,7 +103,11 @@ fn read(row: &Model, now: Moment) -> Option<(PlannedRollout, Moment)> {
     let (id, name) = (row.id, row.name.clone());
     let (stage, stage_began_at) = (row.stage, row.stage_began_at);
     let reach = OptionsReach::of(&change);
-    Some((PlannedRollout { id, name, stage, stage_began_at, cohort, change, reach, remains }, until))
+    let stages: Vec<StageCohort> = serde_json::from_str(&row.stages).unwrap_or_default();
+    // The last stage has those of all others.
+    let stage_label_ids = stages.last().map(|stage| stage.cohort.label_ids().to_vec()).unwrap_or_default();
+    let rollout = PlannedRollout { id, name, stage, stage_began_at, cohort, stage_label_ids, change, reach, remains };
+    Some((rollout, until))
 }
 
 #[cfg(test)]

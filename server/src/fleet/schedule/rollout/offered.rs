@@ -108,7 +108,11 @@ impl Plan {
     /// What a rollout began with and somebody has changed since, with the name of the rollout.
     pub fn disturbed_rollout(&self) -> Option<(&PlannedRollout, String)> {
         let mut served = self.rollouts.iter().filter(|rollout| rollout.is_served());
-        served.find_map(|rollout| Some((rollout, rollout.change.changed_in(self)?)))
+        served.find_map(|rollout| {
+            let has_all = rollout.stage_label_ids.iter().all(|id| self.label_name(*id).is_some());
+            let label = (!has_all).then(|| "hosts of a label that one of its stages names".to_owned());
+            Some((rollout, rollout.change.changed_in(self).or(label)?))
+        })
     }
 
     /// The rollouts that change the options of hosts with this assignment.

@@ -81,6 +81,7 @@ fn rollout(id: i64, percent: f64, change: &RolloutChange, remains: Option<Retire
         name: id.to_string(),
         stage: 0,
         stage_began_at: Moment(0),
+        stage_label_ids: Vec::new(),
         cohort: Cohort::of_percent(percent),
         change: change.clone(),
         reach: OptionsReach::of(change),

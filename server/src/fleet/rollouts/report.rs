@@ -9,7 +9,7 @@ use super::show::shown_decision;
 use crate::fleet::Result;
 use crate::store;
 use crate::store::entity::rollouts::Model;
-use crate::store::rollouts::UntoldDecision;
+use crate::store::rollouts::UnreportedDecision;
 
 /// Most steps that one call tells of.
 const AT_ONCE: u64 = 20;
@@ -23,11 +23,13 @@ impl Rollouts {
     ///
     /// # Errors
     /// When the database does not answer. A webhook that does not is tried again by the next call.
-    pub async fn tell(&self) -> Result<()> {
+    pub async fn report_steps(&self) -> Result<()> {
         let Some(webhook) = &self.webhook else { return Ok(()) };
         let (now, store) = (self.changes.now(), self.changes.store());
         let since = now.minus(GIVEN_UP_AFTER);
-        for UntoldDecision { rollout, decision } in store::rollouts::untold(store.reader(), since, AT_ONCE).await? {
+        for UnreportedDecision { rollout, decision } in
+            store::rollouts::unreported(store.reader(), since, AT_ONCE).await?
+        {
             let id = decision.id;
             if let Err(error) = webhook.post(&message(&rollout, shown_decision(decision))).await {
                 self.metrics.rollout_webhook("failed");
@@ -35,7 +37,7 @@ impl Rollouts {
                 return Ok(());
             }
             self.metrics.rollout_webhook("told");
-            store.write(async |tx| store::rollouts::told(tx, id, now).await).await?;
+            store.write(async |tx| store::rollouts::reported(tx, id, now).await).await?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The webhook, over HTTP.
+//! The webhook of rollouts, over HTTP.
 
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
@@ -7,9 +7,18 @@ use std::time::Duration;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use serde_json::{Value, json};
 
-use super::fleet::{CHEAPER, SimulatedFleet, rollout};
+use super::world::World;
 use crate::config::Secret;
 use crate::lock::lock;
+
+/// A pack, and a rollout of other SQL for its query.
+const PACK: &str = r#"[
+    {"kind": "query", "spec": {"name": "work", "query": "SELECT 1"}},
+    {"kind": "pack", "spec": {"name": "base", "targets": {"labels": ["All Hosts"]}, "queries": [{"query": "work", "interval": 60}]}}
+]"#;
+const ROLLOUT: &str = r#"[
+    {"kind": "rollout", "spec": {"name": "reported", "documents": [{"kind": "query", "spec": {"name": "work", "query": "SELECT 2"}}]}}
+]"#;
 
 /// The token of the webhook's URL.
 const TOKEN: &str = "not-a-secret-token";
@@ -18,7 +27,7 @@ const TOKEN: &str = "not-a-secret-token";
 struct Receiver {
     /// Requests that are still refused.
     refusals: Mutex<u32>,
-    told: Mutex<Vec<Value>>,
+    reported: Mutex<Vec<Value>>,
 }
 
 impl Receiver {
@@ -46,37 +55,41 @@ impl Receiver {
             *refusals -= 1;
             return HttpResponse::ServiceUnavailable().finish();
         }
-        lock(&self.told).push(message);
+        lock(&self.reported).push(message);
         HttpResponse::Ok().finish()
     }
 
     fn take(&self) -> Vec<Value> {
-        std::mem::take(&mut lock(&self.told))
+        std::mem::take(&mut lock(&self.reported))
     }
 }
 
 #[actix_web::test]
 async fn the_webhook_is_told_of_every_step_and_again_until_it_has_arrived() {
     let (receiver, url) = Receiver::start(2);
-    let mut fleet = SimulatedFleet::with(10, |config| config.rollouts.webhook_url = Secret::new(url)).await;
-    fleet.world.apply(json!([rollout("told", CHEAPER, &[50.0, 100.0])])).await;
-    fleet.world.post("rollouts/told/pause", json!({})).await.expect(200);
-    let rollouts = Arc::clone(&fleet.world.app.fleet.rollouts);
+    let world = World::with(|config| config.rollouts.webhook_url = Secret::new(url)).await;
+    world.apply(serde_json::from_str(PACK).unwrap()).await;
+    world.apply(serde_json::from_str(ROLLOUT).unwrap()).await;
+    world.post("rollouts/reported/pause", json!({})).await.expect(200);
+    let rollouts = Arc::clone(&world.app.fleet.rollouts);
     for _ in 0..2 {
-        rollouts.tell().await.unwrap();
+        rollouts.report_steps().await.unwrap();
         assert_eq!(receiver.take(), Vec::<Value>::new(), "what was refused has not arrived");
     }
-    rollouts.tell().await.unwrap();
-    let told = receiver.take();
-    let texts: Vec<&str> = told.iter().map(|message| message["text"].as_str().unwrap()).collect();
-    assert_eq!(texts, ["Rollout \"told\": began in stage 1 by Admin", "Rollout \"told\": paused in stage 1 by Admin"]);
-    assert_eq!(told[1]["rollout"]["name"], "told");
-    assert_eq!(told[1]["decision"]["kind"], "paused");
-    rollouts.tell().await.unwrap();
-    assert_eq!(receiver.take(), Vec::<Value>::new(), "what has arrived is not told again");
+    rollouts.report_steps().await.unwrap();
+    let reported = receiver.take();
+    let texts: Vec<&str> = reported.iter().map(|message| message["text"].as_str().unwrap()).collect();
+    assert_eq!(
+        texts,
+        ["Rollout \"reported\": began in stage 1 by Admin", "Rollout \"reported\": paused in stage 1 by Admin"]
+    );
+    assert_eq!(reported[1]["rollout"]["name"], "reported");
+    assert_eq!(reported[1]["decision"]["kind"], "paused");
+    rollouts.report_steps().await.unwrap();
+    assert_eq!(receiver.take(), Vec::<Value>::new(), "what has arrived is not reported again");
     // What nobody took for a day is given up.
-    fleet.world.post("rollouts/told/abort", json!({})).await.expect(200);
-    fleet.advance(Duration::from_secs(25 * 3600).as_secs());
-    rollouts.tell().await.unwrap();
+    world.post("rollouts/reported/abort", json!({})).await.expect(200);
+    world.app.fleet.clock.advance(Duration::from_secs(25 * 3600));
+    rollouts.report_steps().await.unwrap();
     assert_eq!(receiver.take(), Vec::<Value>::new());
 }
