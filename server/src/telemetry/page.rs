@@ -11,7 +11,7 @@ const INTRODUCTION: &str = "\
 `handler` is an operation: of agents `enroll_agent`, `get_client_config`, `get_distributed_queries`,
 `submit_distributed_query_results`, `submit_logs`, `carve_begin` or `carve_block`, of operators the `operationId` of
 [openapi.json](openapi.json). It is there once the operation was used. Labels name no hosts, and queries only where the help
-says how many: a node has fewer than 5,000 series with 500 queries and 20,000 hosts. All histograms of seconds have the same
+says how many: a node has fewer than 5,500 series with 500 queries and 20,000 hosts. All histograms of seconds have the same
 buckets, and so have all of bytes.
 ";
 
