@@ -15,13 +15,36 @@ mod stdout;
 mod webhook;
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::Pin;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use muster_tls::TlsPolicy;
+use reqwest::Client;
 
 pub use carves::{CarveBucket, CarveFiles, CarveStorage, Put, StorageError};
 pub use file::{FileSink, Rotation};
 pub use lines::LogLines;
 pub use stdout::StdoutSink;
 pub use webhook::Webhook;
+
+/// A client for requests to another server, which trusts the certificates in a file, or those of the system. It goes only where it is
+/// sent: whatever a request shows is not meant for where an answer leads.
+///
+/// # Errors
+/// When the file cannot be read.
+fn http_client(trusted: Option<&Path>, connect_within: Duration, answer_within: Duration) -> anyhow::Result<Client> {
+    let tls = trusted.map_or_else(TlsPolicy::platform, TlsPolicy::trusting);
+    Client::builder()
+        .user_agent(concat!("muster/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(connect_within)
+        .timeout(answer_within)
+        .redirect(reqwest::redirect::Policy::none())
+        .tls_backend_preconfigured(tls.client_config()?)
+        .build()
+        .context("cannot prepare TLS")
+}
 
 /// Why lines were not kept.
 #[derive(Debug, Clone, thiserror::Error)]

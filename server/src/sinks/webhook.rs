@@ -1,11 +1,10 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use muster_tls::TlsPolicy;
 use reqwest::{Client, Url};
 use serde_json::Value;
 
-use super::SinkError;
+use super::{SinkError, http_client};
 use crate::config;
 
 /// How long to wait for a connection, and for an answer as a whole.
@@ -34,18 +33,8 @@ impl Webhook {
             matches!(url.scheme(), "https" | "http") && url.has_host(),
             "rollouts.webhook_url must begin with https:// or http://, and name a host"
         );
-        let tls = match &config.webhook_tls_ca {
-            Some(path) => TlsPolicy::trusting(path),
-            None => TlsPolicy::platform(),
-        };
-        let http = Client::builder()
-            .user_agent(concat!("muster/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_WITHIN)
-            .timeout(ANSWER_WITHIN)
-            .redirect(reqwest::redirect::Policy::none())
-            .tls_backend_preconfigured(tls.client_config().context("rollouts.webhook_tls_ca")?)
-            .build()
-            .context("cannot prepare TLS")?;
+        let http = http_client(config.webhook_tls_ca.as_deref(), CONNECT_WITHIN, ANSWER_WITHIN)
+            .context("rollouts.webhook_tls_ca")?;
         Ok(Some(Self { url, http }))
     }
 

@@ -192,10 +192,6 @@ impl Changes {
         &self.schedule
     }
 
-    pub(super) fn clock(&self) -> &Clock {
-        &self.clock
-    }
-
     pub(super) fn store(&self) -> &Store {
         &self.store
     }

@@ -159,7 +159,7 @@ impl Rollouts {
             if step == RolloutStep::Wait {
                 continue;
             }
-            match self.take(&Principal::program(SERVER, self.changes.clock().now()), rollout, verdict).await {
+            match self.take(&Principal::program(SERVER, self.changes.now()), rollout, verdict).await {
                 Ok(()) => {}
                 // Somebody has taken another step meanwhile: the next call looks again.
                 Err(Error::ChangedMeanwhile(_)) => {}
@@ -184,7 +184,7 @@ impl Rollouts {
     /// # Errors
     /// When the database does not answer.
     pub async fn forget_old(&self) -> Result<()> {
-        let now = self.changes.clock().now();
+        let now = self.changes.now();
         let store = self.changes.store();
         Ok(store.write(async |tx| store::rollouts::forget_old(tx, now, KEPT).await).await?)
     }
@@ -196,7 +196,7 @@ impl Rollouts {
             return Ok(Vec::new());
         }
         self.changes.schedule().refresh().await?;
-        let (plan, now) = (self.changes.schedule().plan(), self.changes.clock().now());
+        let (plan, now) = (self.changes.schedule().plan(), self.changes.now());
         let hosts = self.changes.hosts().directory.rollout_hosts(Arc::clone(&plan), now).await?;
         let mut verdicts = Vec::new();
         for row in rows {
@@ -226,7 +226,7 @@ impl Rollouts {
         let Some(row) = store::rollouts::by_id(self.changes.reader(), id).await? else { return Ok(()) };
         let rollout = OpenRollout::read(row)?;
         let verdict = RolloutVerdict { step: RolloutStep::Pause, reason: problem, figures: Figures::default() };
-        match self.take(&Principal::program(SERVER, self.changes.clock().now()), rollout, verdict).await {
+        match self.take(&Principal::program(SERVER, self.changes.now()), rollout, verdict).await {
             Err(Error::ChangedMeanwhile(_)) => Ok(()),
             other => other,
         }

@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result as SetUp};
 use bytes::Bytes;
-use muster_tls::TlsPolicy;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, HeaderName, IF_NONE_MATCH, RANGE};
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url};
 use rusty_s3::actions::{DeleteObjectsResponse, ListObjectsV2, ListObjectsV2Response, ObjectIdentifier};
@@ -17,6 +16,7 @@ use tokio::sync::OnceCell;
 
 use super::{CarveStorage, Put, StorageError, Storing, is_key};
 use crate::config;
+use crate::sinks::http_client;
 
 /// How long a signature is good. A request is sent at once.
 const SIGNED_FOR: Duration = Duration::from_secs(300);
@@ -64,19 +64,7 @@ impl CarveBucket {
             .map_err(|error| anyhow::anyhow!("s3.bucket: {error}"))?;
         let secret = config.secret().map_err(anyhow::Error::msg)?;
         let credentials = Credentials::new(config.access_key_id.clone(), secret.reveal());
-        let tls = match &config.tls_ca {
-            Some(path) => TlsPolicy::trusting(path),
-            None => TlsPolicy::platform(),
-        };
-        let http = Client::builder()
-            .user_agent(concat!("muster/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(CONNECT_WITHIN)
-            .timeout(ANSWER_WITHIN)
-            // Where it leads could not check the signature.
-            .redirect(reqwest::redirect::Policy::none())
-            .tls_backend_preconfigured(tls.client_config()?)
-            .build()
-            .context("cannot prepare TLS")?;
+        let http = http_client(config.tls_ca.as_deref(), CONNECT_WITHIN, ANSWER_WITHIN)?;
         let prefix = config.prefix.trim_matches('/');
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
         Ok(Self { bucket, credentials, http, prefix, is_conditional: OnceCell::new() })
